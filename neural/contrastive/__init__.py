@@ -1,0 +1,1 @@
+"""Contrastive and metric learning: losses, and the small harness that trains and evaluates with them."""

@@ -1,0 +1,91 @@
+"""Many small networks of one architecture, trained in lockstep as one batched computation.
+
+Activations have shape (models, batch, features). Small networks are bound by the number of calls,
+not by arithmetic: eighteen of them cost little more than one. Models share nothing but the calls,
+so that each is the network it would be alone.
+"""
+
+from collections.abc import Iterable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+__all__ = ["EnsembleBatchNorm", "EnsembleLinear", "EnsembleSGD"]
+
+
+class EnsembleLinear(nn.Module):
+    """One affine map per model; all start equal, as ``nn.Linear`` starts (uniform in ±1/√inputs)."""
+
+    def __init__(self, models: int, inputs: int, outputs: int, generator: torch.Generator) -> None:
+        super().__init__()
+        limit = inputs**-0.5
+        weight = torch.empty(inputs, outputs, device=generator.device).uniform_(-limit, limit, generator=generator)
+        bias = torch.empty(1, outputs, device=generator.device).uniform_(-limit, limit, generator=generator)
+        self.weight = nn.Parameter(weight.repeat(models, 1, 1))
+        self.bias = nn.Parameter(bias.repeat(models, 1, 1))
+
+    def forward(self, x: Float[Tensor, "models batch inputs"]) -> Float[Tensor, "models batch outputs"]:
+        return torch.baddbmm(self.bias, x, self.weight)
+
+
+class EnsembleBatchNorm(nn.Module):
+    """Batch normalisation per model, with the running statistics of ``nn.BatchNorm1d``."""
+
+    running_mean: Tensor
+    running_var: Tensor
+
+    def __init__(
+        self, models: int, features: int, device: torch.device, momentum: float = 0.1, eps: float = 1e-5
+    ) -> None:
+        super().__init__()
+        self.momentum, self.eps = momentum, eps
+        self.weight = nn.Parameter(torch.ones(models, 1, features, device=device))
+        self.bias = nn.Parameter(torch.zeros(models, 1, features, device=device))
+        self.register_buffer("running_mean", torch.zeros(models, 1, features, device=device))
+        self.register_buffer("running_var", torch.ones(models, 1, features, device=device))
+
+    def forward(self, x: Float[Tensor, "models batch features"]) -> Float[Tensor, "models batch features"]:
+        mean, variance = self.running_mean, self.running_var
+        if self.training:
+            variance, mean = torch.var_mean(x, dim=1, keepdim=True, correction=0)
+            unbiased = variance.detach() * (x.shape[1] / max(x.shape[1] - 1, 1))
+            self.running_mean.lerp_(mean.detach(), self.momentum)
+            self.running_var.lerp_(unbiased, self.momentum)
+        return torch.addcmul(self.bias, (x - mean) * torch.rsqrt(variance + self.eps), self.weight)
+
+
+class EnsembleSGD:
+    """Stochastic gradient descent with momentum and weight decay, and a learning rate per model.
+
+    buffer = momentum buffer + (gradient + weight_decay parameter),     parameter -= learning_rate buffer
+    """
+
+    def __init__(
+        self,
+        parameters: Iterable[nn.Parameter],
+        learning_rate: float | Float[Tensor, " models"],
+        momentum: float = 0.9,
+        weight_decay: float = 0.0,
+    ) -> None:
+        self.parameters = list(parameters)
+        self.learning_rate, self.momentum, self.weight_decay = learning_rate, momentum, weight_decay
+        self.buffers = [torch.zeros_like(p) for p in self.parameters]
+
+    @torch.no_grad()
+    def step(self, loss: Float[Tensor, ""]) -> None:
+        """One step along the gradient of ``loss``, the sum of the models' losses."""
+        for parameter, buffer, gradient in zip(
+            self.parameters, self.buffers, _gradients(loss, self.parameters), strict=True
+        ):
+            buffer.mul_(self.momentum).add_(gradient).add_(parameter, alpha=self.weight_decay)
+            rate = self.learning_rate
+            if isinstance(rate, Tensor):
+                parameter.addcmul_(buffer, rate.reshape(-1, *(1,) * (parameter.ndim - 1)), value=-1)
+            else:
+                parameter.add_(buffer, alpha=-rate)
+
+
+def _gradients(loss: Tensor, parameters: list[nn.Parameter]) -> tuple[Tensor, ...]:
+    with torch.enable_grad():
+        return torch.autograd.grad(loss, parameters)

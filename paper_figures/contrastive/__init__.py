@@ -1,0 +1,1 @@
+"""Contrastive and metric learning: figures."""
