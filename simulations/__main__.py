@@ -134,8 +134,7 @@ def run_papers(
             reporter.close()
         rows += judged
         failures += failed
-    rows = judging.ledger(rows)
-    show_ledger(out, rows)
+    show_ledger(out, judging.ledger(row.as_json() for row in rows))
     failures += [Failure(f"{row.address} judge of {row.claim.id}", row.error) for row in rows if row.error]
     show_failures(log, failures)
     raise typer.Exit(1 if failures else 0)
@@ -161,11 +160,11 @@ def show_claims(
             rows += judging.judge(paper, preset.value, judging.evidence(paper, folder, preset.value))
         except Exception:
             failures.append(Failure(address, traceback.format_exc()))
-    rows = judging.ledger(rows)
+    table = judging.ledger(row.as_json() for row in rows)
     if format is TextFormat.json:
-        print(judging.as_json_text(rows))
+        print(json.dumps(table, indent=1, ensure_ascii=False))
     else:
-        show_ledger(out, rows)
+        show_ledger(out, table)
     failures += [Failure(f"{row.address} judge of {row.claim.id}", row.error) for row in rows if row.error]
     show_failures(log, failures)
     raise typer.Exit(1 if failures else 0)

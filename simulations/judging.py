@@ -5,10 +5,9 @@ Judging reads what is on disk and costs seconds: it never computes a replicate.
 
 from __future__ import annotations
 
-import json
 import traceback
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -58,9 +57,9 @@ class LedgerRow:
     control: Verdict | None
     origin: str = ""
     error: str = ""
-    survives_multiple_testing: bool | None = None
 
     def as_json(self) -> dict[str, Any]:
+        """The row as the ledger keeps it: plain JSON data, None for what is not there."""
         verdict = self.verdict
         return {
             "address": self.address,
@@ -80,7 +79,6 @@ class LedgerRow:
             "p_value": verdict.p_value if verdict else None,
             "witness": verdict.witness if verdict else None,
             "instances": verdict.instances if verdict else None,
-            "survives_multiple_testing": self.survives_multiple_testing,
             "control_verdict": self.control.outcome if self.control else None,
             "origin": self.origin,
             "error": self.error,
@@ -166,35 +164,33 @@ def results(found: Mapping[str, Evidence], rows: Iterable[LedgerRow]) -> Results
     )
 
 
-def ledger(rows: list[LedgerRow]) -> list[LedgerRow]:
-    """The rows with the trend claims marked that survive Benjamini–Hochberg at 5 % over all of them."""
-    trends = [row for row in rows if _is_judged_trend(row)]
-    survive = dict(
-        zip(map(id, trends), statistics.benjamini_hochberg([row.verdict.p_value for row in trends]), strict=True)
-    )  # type: ignore[union-attr, misc]
-    return [replace(row, survives_multiple_testing=survive.get(id(row))) for row in rows]
+def ledger(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Rows with the trend claims marked that survive Benjamini–Hochberg at 5 % over all of them.
+
+    The mark is true or false for a judged trend and None for everything else.
+    """
+    marked = [{**row, "survives_multiple_testing": None} for row in rows]
+    trends = [row for row in marked if _is_judged_trend(row)]
+    for row, survives in zip(trends, statistics.benjamini_hochberg([r["p_value"] for r in trends]), strict=True):
+        row["survives_multiple_testing"] = survives
+    return marked
 
 
-def chance_line(rows: list[LedgerRow]) -> str:
-    """How many trend claims were judged, and how many of them chance alone would support."""
+def chance_line(rows: Iterable[Mapping[str, Any]]) -> str:
+    """How many trend claims of a ledger were judged, and how many of them chance alone would support."""
     trends = [row for row in rows if _is_judged_trend(row)]
-    supported = sum(row.verdict.outcome == "supported" for row in trends if row.verdict)
-    survivors = sum(bool(row.survives_multiple_testing) for row in trends)
+    supported = [row for row in trends if row["verdict"] == "supported"]
+    survivors = sum(bool(row["survives_multiple_testing"]) for row in supported)
     by_chance = len(trends) * statistics.CHANCE_OF_SUPPORT
     return (
-        f"{len(trends)} trend claims judged: {supported} supported, {survivors} of all survive Benjamini–Hochberg "
-        f"at 5 %; chance alone would support {by_chance:.1f}."
+        f"{len(trends)} trend claims judged, {len(supported)} supported; chance alone would support {by_chance:.1f}. "
+        f"{survivors} of the supported survive Benjamini–Hochberg at 5 %."
     )
 
 
-def _is_judged_trend(row: LedgerRow) -> bool:
-    return row.claim.kind == "trend" and row.verdict is not None and row.verdict.p_value is not None
+def _is_judged_trend(row: Mapping[str, Any]) -> bool:
+    return row["kind"] == "trend" and row["p_value"] is not None
 
 
 def _finite(value: float) -> float | None:
     return float(value) if np.isfinite(value) else None
-
-
-def as_json_text(rows: list[LedgerRow]) -> str:
-    """The ledger as a JSON list of objects."""
-    return json.dumps([row.as_json() for row in rows], indent=1, ensure_ascii=False)

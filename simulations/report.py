@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from rich.console import Console
 from rich.markup import escape
 from rich.padding import Padding
 
 from simulations.engine import Failure
-from simulations.judging import LedgerRow, chance_line
+from simulations.judging import chance_line
 
 __all__ = ["number", "show_failures", "show_ledger"]
 
@@ -19,41 +22,21 @@ def number(value: float | None) -> str:
     return "" if value is None else f"{value:.4g}"
 
 
-def show_ledger(console: Console, rows: list[LedgerRow]) -> None:
+def show_ledger(console: Console, rows: list[dict[str, Any]]) -> None:
     """Two lines per claim, then what multiple testing says of the trends."""
-    address = None
+    heading = None
     for row in rows:
-        if row.address != address:
-            address = row.address
-            console.print(
-                f"\n[bold]{address}[/] ({row.preset}{', ' + row.origin if row.origin not in ('', 'computed') else ''})"
-            )
+        origin = f", {row['origin']}" if row["origin"] not in ("", "computed") else ""
+        if heading != (heading := f"\n[bold]{row['address']}[/] ({row['preset']}{origin})"):
+            console.print(heading, highlight=False)
         console.print(
-            f"  {row.claim.id:<5} {_outcome(row)}  [dim]{row.claim.kind}[/]  {_numbers(row)}", highlight=False
+            f"  {row['claim']:<5} {_outcome(row)}  [dim]{row['kind']:<8}[/]  {escape(_numbers(row))}",
+            highlight=False,
+            soft_wrap=True,
         )
-        sentence = row.verdict.compared if row.verdict else row.claim.statement
-        console.print(Padding(escape(sentence), (0, 0, 0, 8)), style="dim", highlight=False)
+        console.print(Padding(escape(row["compared"] or row["statement"]), (0, 0, 0, 8)), style="dim", highlight=False)
     console.print()
     console.print(chance_line(rows), highlight=False)
-
-
-def _outcome(row: LedgerRow) -> str:
-    outcome = row.verdict.outcome if row.verdict else ("judge failed" if row.error else "not computed")
-    return f"[{_COLOURS.get(outcome, 'dim')}]{outcome:<12}[/]"
-
-
-def _numbers(row: LedgerRow) -> str:
-    if row.verdict is None:
-        return ""
-    verdict = row.verdict
-    spread = f" in [{number(verdict.low)}, {number(verdict.high)}]" if verdict.low < verdict.high else ""
-    lost = (
-        " (does not survive Benjamini–Hochberg)"
-        if row.survives_multiple_testing is False and verdict.outcome == "supported"
-        else ""
-    )
-    control = f"; control {row.control.outcome}" if row.control else ""
-    return escape(f"{number(verdict.measured)}{spread} against {number(verdict.threshold)}{control}{lost}")
 
 
 def show_failures(console: Console, failures: list[Failure]) -> None:
@@ -61,3 +44,20 @@ def show_failures(console: Console, failures: list[Failure]) -> None:
     for failure in failures:
         console.rule(f"[red]{escape(failure.where)} failed")
         console.print(failure.trace, highlight=False, markup=False)
+
+
+def _outcome(row: Mapping[str, Any]) -> str:
+    outcome = row["verdict"] or ("judge failed" if row["error"] else "not computed")
+    return f"[{_COLOURS.get(outcome, 'dim')}]{outcome:<12}[/]"
+
+
+def _numbers(row: Mapping[str, Any]) -> str:
+    if row["verdict"] is None:
+        return ""
+    is_point = row["low"] == row["high"] is not None
+    spread = "" if is_point else f" in [{number(row['low']) or '−∞'}, {number(row['high']) or '∞'}]"
+    lost = row["survives_multiple_testing"] is False and row["verdict"] == "supported"
+    return (
+        f"{number(row['measured'])}{spread} against {number(row['threshold'])}; control {row['control_verdict']}"
+        f"{' (does not survive Benjamini–Hochberg)' if lost else ''}"
+    )

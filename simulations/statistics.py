@@ -194,10 +194,10 @@ def all_of(verdicts: Sequence[Verdict]) -> Verdict:
     if not verdicts:
         raise ValueError("all_of needs at least one verdict")
     order: list[Outcome] = ["refuted", "inconclusive", "supported"]
-    worst = min(verdicts, key=lambda v: (order.index(v.outcome), -(v.p_value or 0.0)))
-    parts = "; ".join(f"{v.compared} = {v.measured:.4g} ({v.outcome})" for v in verdicts)
+    decisive = min(verdicts, key=lambda v: (order.index(v.outcome), -(v.p_value or 0.0)))
+    others = [f"{v.compared} = {v.measured:.3g}, {v.outcome}" for v in verdicts if v is not decisive]
     p_values = [v.p_value for v in verdicts if v.p_value is not None]
-    return replace(worst, compared=f"decided by: {worst.compared}. Parts: {parts}", p_value=max(p_values, default=None))
+    return replace(decisive, compared="; also ".join([decisive.compared, *others]), p_value=max(p_values, default=None))
 
 
 def benjamini_hochberg(p_values: Sequence[float], level: float = 0.05) -> list[bool]:
@@ -223,4 +223,5 @@ def _p_value(sample: np.ndarray, threshold: float, alternative: str) -> float:
     if np.ptp(sample) <= 4 * np.finfo(np.float64).eps * np.abs(sample).max():
         favourable = difference.mean() > 0 if alternative == "greater" else difference.mean() < 0
         return 0.0 if favourable else 1.0
-    return float(stats.ttest_1samp(difference, 0.0, alternative=alternative).pvalue)
+    t = difference.mean() / (difference.std(ddof=1) / np.sqrt(sample.size))
+    return float(stats.t.sf(t if alternative == "greater" else -t, sample.size - 1))

@@ -22,7 +22,7 @@ from neural.contrastive.evaluate import knn_accuracy, linear_probe_accuracy, uni
 from neural.contrastive.images import Views, digits
 from neural.contrastive.pretrain import EncoderEnsemble, ResNetEnsemble, encode, pretrain
 from neural.contrastive.similarity import log_negative_mass, positive_similarity, unit_rows
-from simulations import Claim, Experiment, Paper, Verdict, statistics
+from simulations import Claim, Experiment, Paper, Replicate, Verdict, statistics
 from theory.contrastive import dcl as theory
 
 PAPER = Paper(
@@ -80,8 +80,8 @@ def _identity_errors(z1: torch.Tensor, z2: torch.Tensor, tau: float) -> dict[str
     return {
         "InfoNCE by definition": _largest(nce - plain_nce),
         "DCL by definition": _largest(dcl - plain_dcl),
-        "I1": _largest(nce - F.softplus(plain_dcl)),
-        "I1, positive kept": _largest(nce - F.softplus(leaky_dcl)),
+        "I1": _largest(nce - _softplus(plain_dcl)),
+        "I1, positive kept": _largest(nce - _softplus(leaky_dcl)),
         "I2": max(_largest(coupling - plain_q), _largest(coupling + torch.expm1(-plain_nce))),
         "I3": _per_anchor_gradient_gap(nce, dcl, coupling, z1, z2),
         "mean weight": _largest(weights.mean() - 1),
@@ -146,11 +146,15 @@ def _gradient_errors(z1: np.ndarray, z2: np.ndarray, tau: float, device: str) ->
         s_positive.detach().numpy(), s_negative.detach().numpy(), tau
     )
     worst = 0.0
-    for losses, factor in ((decoupled, np.ones_like(coupling)), (F.softplus(decoupled), coupling)):
+    for losses, factor in ((decoupled, np.ones_like(coupling)), (_softplus(decoupled), coupling)):
         automatic = torch.autograd.grad(losses.sum(), (s_positive, s_negative), retain_graph=True)
         worst = max(worst, np.abs(automatic[0].numpy() - factor * by_positive).max())
         worst = max(worst, np.abs(automatic[1].numpy() - factor[:, None] * by_negative).max())
     return errors | {"similarity gradients": float(worst)}
+
+
+def _softplus(values: torch.Tensor) -> torch.Tensor:
+    return torch.logaddexp(values, torch.zeros_like(values))
 
 
 def _largest(values: torch.Tensor) -> float:
@@ -168,27 +172,31 @@ class BatchGrowth:
     largest: int = 1024
     dim: int = 16
     temperature: float = 0.5
-    draws: int = 4096
+    draws: int = 1024
 
 
-def simulate_batch_growth(settings: BatchGrowth, seed: int, device: str) -> pd.DataFrame:
-    """Mean of ``(1 − q)(2N − 2)`` per batch size; q along nested batches; q as the positive grows.
+def simulate_batch_growth(settings: BatchGrowth, seed: int, device: str) -> Replicate:
+    """Mean of ``(1 − q)(2N − 2)`` and spread of q per batch size; q along nested batches; q as the positive grows.
 
-    ``draws`` anchors are averaged at every size: many small batches, few large ones.
+    ``draws`` samples are averaged at every size: many small batches, few large ones. With independent
+    views the positive is distributed like a negative, so that ``(1 − q)(2N − 2)`` tends to 1. The array
+    ``coupling_N`` keeps the couplings themselves.
     """
     generator = torch.Generator(device).manual_seed(seed)
-    rows = []
+    rows, arrays = [], {}
     samples = settings.smallest
     while samples <= settings.largest:
-        gaps = []
+        batches = []
         for _ in range(max(1, settings.draws // samples)):
             z1, z2 = torch.randn(2, samples, settings.dim, generator=generator, device=device, dtype=torch.float64)
-            q = npc_multiplier(z1, z2, settings.temperature)
-            gaps.append(float((1 - q).mean()) * (2 * samples - 2))
-        rows.append({"quantity": "(1 - q)(2N - 2)", "samples": samples, "value": float(np.mean(gaps))})
+            batches.append(npc_multiplier(z1, z2, settings.temperature).flatten().cpu().numpy())
+        q = arrays[f"coupling_{samples}"] = np.concatenate(batches)
+        rows.append({"quantity": "(1 - q)(2N - 2)", "samples": samples, "value": (1 - q).mean() * (2 * samples - 2)})
+        rows.append({"quantity": "coefficient of variation of q", "samples": samples, "value": q.std() / q.mean()})
         samples *= 2
     z1, z2 = torch.randn(2, settings.largest, settings.dim, generator=generator, device=device, dtype=torch.float64)
-    nested = [npc_multiplier(z1[:n], z2[:n], settings.temperature)[:, :2] for n in range(2, settings.largest + 1, 7)]
+    sizes = np.unique(np.geomspace(2, settings.largest, 25).round().astype(int))
+    nested = [npc_multiplier(z1[:n], z2[:n], settings.temperature)[:, :2] for n in sizes]
     rise = torch.stack(nested).diff(dim=0)
     rows.append(
         {"quantity": "smallest rise of q, nested batches", "samples": settings.largest, "value": float(rise.min())}
@@ -199,7 +207,7 @@ def simulate_batch_growth(settings: BatchGrowth, seed: int, device: str) -> pd.D
     s_negative = np.tile((F.normalize(z1[:1]) @ F.normalize(z1[1:9]).T).cpu().numpy(), (len(cosines), 1))
     fall = np.diff(theory.similarity_gradients(cosines, s_negative, settings.temperature)[2])
     rows.append({"quantity": "largest rise of q with the positive", "samples": 8, "value": float(fall.max())})
-    return pd.DataFrame(rows)
+    return Replicate(pd.DataFrame(rows), arrays)
 
 
 # free embeddings --------------------------------------------------------------------------------
@@ -280,10 +288,10 @@ class Digits:
     """Encoders of handwritten digits, trained with each loss at each batch size."""
 
     batch_sizes: tuple[int, ...] = (8, 32, 128)
-    steps: int = 300
+    steps: int = 200
     temperature: float = 0.05
     learning_rate: float = 0.05
-    width: int = 128
+    width: int = 96
     network: str = "perceptron"
     last_steps: int = 100
 
@@ -309,8 +317,8 @@ class Grid:
     learning_rates: tuple[float, ...] = (0.01, 0.03, 0.1)
     temperatures: tuple[float, ...] = (0.05, 0.2)
     batch_size: int = 8
-    steps: int = 300
-    width: int = 128
+    steps: int = 200
+    width: int = 96
     network: str = "perceptron"
     last_steps: int = 100
 
@@ -413,7 +421,7 @@ def _views() -> Views:
 
 
 EXPERIMENTS = [
-    Experiment("identities", simulate_identities, quick=Identities(40), full=Identities(), tiny=Identities(3, 8)),
+    Experiment("identities", simulate_identities, quick=Identities(8), full=Identities(), tiny=Identities(3, 8)),
     Experiment("batch_growth", simulate_batch_growth, quick=BatchGrowth(), tiny=BatchGrowth(largest=32, draws=256)),
     Experiment(
         "free_embeddings", simulate_free_embeddings, quick=FreeEmbeddings(),
@@ -518,7 +526,9 @@ def _judge_batch_growth(table: pd.DataFrame) -> Verdict:
         [
             statistics.trend(steps, "largest change of (1 − q)(2N − 2) as N doubles, as a factor", below=1.25),
             statistics.at_least(
-                by_quantity.min()["smallest rise of q, nested batches"], "smallest rise of q, nested batches", threshold=0.0
+                by_quantity.min()["smallest rise of q, nested batches"],
+                "smallest rise of q, nested batches",
+                threshold=0.0,
             ),
             statistics.at_most(
                 by_quantity.max()["largest rise of q with the positive"],
