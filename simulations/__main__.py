@@ -208,6 +208,25 @@ def record_results(
     log.print(f"recorded {recorded} replicates of {address} at commit {commit}")
 
 
+@app.command("readme")
+def update_readme(
+    check: Annotated[bool, typer.Option("--check", help="Change nothing; exit 1 if the table is stale.")] = False,
+) -> None:
+    """Rewrite the README's table of papers from the simulations."""
+    path = discovery.ROOT / "README.md"
+    text = path.read_text(encoding="utf-8")
+    papers = [{"address": address, **discovery.describe(address)} for address in discovery.addresses()]
+    before, start, rest = text.partition("<!-- papers -->\n")
+    _, end, after = rest.partition("\n<!-- /papers -->")
+    fresh = f"{before}{start}{markdown_table(papers)}{end}{after}"
+    if fresh == text:
+        return
+    if check:
+        log.print("README.md: the table of papers is stale; run: make readme")
+        raise typer.Exit(1)
+    path.write_text(fresh, encoding="utf-8")
+
+
 def markdown_table(papers: list[dict[str, str]]) -> str:
     """The README's table: one line per paper, with links to its rooms."""
     lines = ["| address | paper | rooms |", "| --- | --- | --- |"]

@@ -5,12 +5,14 @@ Shared machines drift, so two sides are timed in turn, A B A B …, and compared
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import json
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -61,12 +63,27 @@ def _growth(module: str, function: str, arguments: Mapping[str, Any], device: st
         call()
         torch.cuda.synchronize(device)
         return torch.cuda.max_memory_allocated(device) - before
+    # The peak so far is that of importing; it must not hide the call's.
+    _reset_peak()
+    before = _resident_peak()
+    call()
+    return _resident_peak() - before
+
+
+def _resident_peak() -> int:
+    status = Path("/proc/self/status")
+    if status.is_file():
+        # getrusage would report the parent's peak where that was higher: it survives fork and exec.
+        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+        return int(line.split()[1]) * 1024
     import resource
 
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    call()
-    unit = 1 if sys.platform == "darwin" else 1024
-    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * unit
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def _reset_peak() -> None:
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
 
 
 if __name__ == "__main__":

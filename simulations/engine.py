@@ -174,7 +174,7 @@ def _outcomes(
     if shared:
         try:
             with _parallel(backend, scheduler, jobs) as parallel:
-                calls = (joblib.delayed(_numbered)(number, *_call(task, device)) for number, task in waiting.items())
+                calls = (joblib.delayed(_numbered)(number, *_call(task, device)) for number, task in enumerate(shared))
                 for number, outcome in parallel(calls):
                     yield waiting.pop(number), outcome
         except Exception:  # a worker that died takes the pool with it, not the run
@@ -200,7 +200,7 @@ def _parallel(backend: Backend, scheduler: str | None, jobs: int) -> Iterator[jo
             )
         stack.enter_context(Client(address))
         with joblib.parallel_config(backend="dask"):
-            yield joblib.Parallel(return_as="generator_unordered")
+            yield joblib.Parallel(n_jobs=-1, return_as="generator_unordered")
 
 
 def _call(task: Task, device: str) -> tuple[str, str, str, dict[str, Any], int, str]:

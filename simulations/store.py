@@ -13,7 +13,7 @@ import hashlib
 import io
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -196,11 +196,12 @@ def _as_csv(table: pd.DataFrame) -> bytes:
 
 
 def _from_csv(content: bytes, columns: Mapping[str, str]) -> pd.DataFrame:
-    dtypes = {
-        name: {"bool": bool, "integer": np.int64, "floating": np.float64, "text": str}[kind]
-        for name, kind in columns.items()
+    """The table with its own types; numbers are parsed by Python, which reads back exactly what was written."""
+    text = pd.read_csv(io.BytesIO(content), dtype=str, keep_default_na=False)
+    parsers: dict[str, Callable[[str], Any]] = {
+        "bool": lambda word: word == "True",
+        "integer": int,
+        "floating": lambda word: float(word) if word else np.nan,
+        "text": str,
     }
-    missing = {name: [""] for name, kind in columns.items() if kind == "floating"}
-    return pd.read_csv(
-        io.BytesIO(content), dtype=dtypes, float_precision="round_trip", keep_default_na=False, na_values=missing
-    )
+    return pd.DataFrame({name: [parsers[kind](word) for word in text[name]] for name, kind in columns.items()})

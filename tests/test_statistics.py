@@ -59,7 +59,8 @@ def test_one_replicate_of_something_random_decides_nothing():
 
 
 @pytest.mark.parametrize(
-    ("values", "outcome"), [((1.0, 1.1, 1.2), "supported"), ((-1.0, -1.1, -1.2), "refuted"), ((-1, 0, 1), "inconclusive")]
+    ("values", "outcome"),
+    [((1.0, 1.1, 1.2), "supported"), ((-1.0, -1.1, -1.2), "refuted"), ((-1, 0, 1), "inconclusive")],
 )
 def test_trend_says_each_thing(values, outcome):
     assert statistics.trend(values, "x", above=0.0).outcome == outcome

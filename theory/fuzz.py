@@ -109,7 +109,7 @@ def check_bound(
         children = _moved(rng, elite, {k: np.asarray(v) for k, v in sampler(rng, len(ratios) * _CHILDREN).items()})
         searched += len(ratios) * _CHILDREN
         elite, ratios = _worst(elite, ratios, children, _evaluate(lhs, rhs, children, rounding))
-    witness = {name: values[0] for name, values in elite.items()}
+    witness = {name: np.asarray(values[0]) for name, values in elite.items()}
     return BoundReport(float(ratios[0]), witness, instances + searched, searched, tolerance)
 
 
