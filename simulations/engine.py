@@ -17,7 +17,7 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import joblib
 import numpy as np
@@ -175,7 +175,7 @@ def _outcomes(
         try:
             with _parallel(backend, scheduler, jobs) as parallel:
                 calls = (joblib.delayed(_numbered)(number, *_call(task, device)) for number, task in enumerate(shared))
-                for number, outcome in parallel(calls):
+                for number, outcome in parallel(calls) or ():
                     yield waiting.pop(number), outcome
         except Exception:  # a worker that died takes the pool with it, not the run
             trace = traceback.format_exc()
@@ -196,7 +196,7 @@ def _parallel(backend: Backend, scheduler: str | None, jobs: int) -> Iterator[jo
         address = scheduler
         if address is None:
             address = stack.enter_context(
-                LocalCluster(n_workers=jobs, threads_per_worker=1, host="127.0.0.1", dashboard_address=None)
+                LocalCluster(n_workers=jobs, threads_per_worker=1, host="127.0.0.1", dashboard_address="127.0.0.1:0")
             )
         stack.enter_context(Client(address))
         with joblib.parallel_config(backend="dask"):
@@ -204,7 +204,7 @@ def _parallel(backend: Backend, scheduler: str | None, jobs: int) -> Iterator[jo
 
 
 def _call(task: Task, device: str) -> tuple[str, str, str, dict[str, Any], int, str]:
-    preset = task.key.variant.split("-")[0]
+    preset = cast(Preset, task.key.variant.split("-")[0])
     return task.key.address, task.key.experiment, preset, task.settings, task.seed, device
 
 

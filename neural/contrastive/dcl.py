@@ -151,7 +151,8 @@ class InfoNCELoss(nn.Module):
     ) -> None:
         super().__init__()
         positive("temperature", temperature)
-        self.temperature, self.chunk_size, self.reduction = temperature, chunk_size, reduction
+        self.temperature, self.chunk_size = temperature, chunk_size
+        self.reduction: Reduction = reduction
 
     def forward(self, z1: Embeddings, z2: Embeddings) -> Float[Tensor, "..."]:
         return info_nce_loss(z1, z2, self.temperature, chunk_size=self.chunk_size, reduction=self.reduction)

@@ -499,7 +499,7 @@ def _unweighted(table: pd.DataFrame) -> pd.DataFrame:
 
 def _judge_gradient_norms(table: pd.DataFrame) -> Verdict:
     rows = table[table["identity"] == "largest gradient norm ratio"]
-    worst = rows.loc[rows["error"].idxmax()]
+    worst = rows.iloc[int(rows["error"].to_numpy().argmax())]
     return statistics.all_of(
         [
             statistics.bound(
@@ -646,7 +646,7 @@ def _judge_learning(table: pd.DataFrame) -> Verdict:
 
 def _robustness_claim(id: str, column: str, name: str) -> Claim:
     def judge(table: pd.DataFrame) -> Verdict:
-        spread = table.groupby(["replicate", "method"], as_index=False)[column].std()
+        spread = table.groupby(["replicate", "method"])[column].std().reset_index()
         difference = statistics.paired(spread, column, "method", "DCL", "InfoNCE")
         return statistics.trend(difference, f"standard deviation of {name} over the grid, DCL less InfoNCE", below=0.0)
 
