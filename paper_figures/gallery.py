@@ -12,10 +12,12 @@ from __future__ import annotations
 import ast
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 
 import jinja2
+from markupsafe import Markup, escape
 from matplotlib.figure import Figure
 
 from simulations.discovery import ROOT, LoadedPaper
@@ -77,6 +79,7 @@ def write_page(folder: Path) -> Path:
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
     environment.filters["number"] = number
+    environment.filters["marked"] = _marked
     page = environment.get_template("gallery.html.j2").render(
         papers=papers, subjects=sorted({p["subject"] for p in papers}), chance=chance_line(claims)
     )
@@ -106,6 +109,13 @@ def _public_names(path: Path) -> list[str]:
 
 def _quick(claim: dict[str, Any]) -> bool:
     return claim["preset"] == "quick"
+
+
+def _marked(text: str) -> Markup:
+    """Prose of a docstring with its ``code`` and *emphasis* as HTML."""
+    escaped = str(escape(text))
+    escaped = re.sub(r"``(.+?)``", r"<code>\1</code>", escaped)
+    return Markup(re.sub(r"(?<!\w)\*(\w[^*]*?)\*(?!\w)", r"<em>\1</em>", escaped))
 
 
 def relative(path: Path) -> str:

@@ -14,7 +14,7 @@ import platform
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -175,7 +175,7 @@ def _outcomes(
         try:
             with _parallel(backend, scheduler, jobs) as parallel:
                 calls = (joblib.delayed(_numbered)(number, *_call(task, device)) for number, task in enumerate(shared))
-                for number, outcome in parallel(calls) or ():
+                for number, outcome in cast("Iterable[tuple[int, _Outcome]]", parallel(calls)):
                     yield waiting.pop(number), outcome
         except Exception:  # a worker that died takes the pool with it, not the run
             trace = traceback.format_exc()
@@ -203,7 +203,7 @@ def _parallel(backend: Backend, scheduler: str | None, jobs: int) -> Iterator[jo
             yield joblib.Parallel(n_jobs=-1, return_as="generator_unordered")
 
 
-def _call(task: Task, device: str) -> tuple[str, str, str, dict[str, Any], int, str]:
+def _call(task: Task, device: str) -> tuple[str, str, Preset, dict[str, Any], int, str]:
     preset = cast(Preset, task.key.variant.split("-")[0])
     return task.key.address, task.key.experiment, preset, task.settings, task.seed, device
 

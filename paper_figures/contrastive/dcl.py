@@ -25,6 +25,7 @@ def draw(results: Results) -> dict[str, Figure]:
         "samples_to_target": _samples_to_target(results.tables["free_embeddings"]),
         "digits": _digits(results.tables["digits"]),
         "coupling": _coupling(results),
+        "coupling_over_batches": _coupling_over_batches(results),
         "grid": _grid(results.tables["grid"]),
     }
 
@@ -71,36 +72,42 @@ def _digits(table: pd.DataFrame) -> Figure:
 
 
 def _coupling(results: Results) -> Figure:
-    growth, digits, free = (results.tables[name] for name in ("batch_growth", "digits", "free_embeddings"))
-    figure, (histogram, spread, rate, reached) = panels(4, width=3.7)
+    growth = results.tables["batch_growth"]
+    figure, (histogram, spread) = panels(2)
     for samples, colour in zip(sorted(growth["samples"].unique())[:6:2], COLOURS, strict=False):
         q = np.concatenate([arrays[f"coupling_{samples}"] for arrays in results.arrays["batch_growth"]])
-        shares = np.full(len(q), 1 / len(q))
-        histogram.hist(
-            1 - q, np.geomspace(1e-3, 0.3, 60), weights=shares, color=colour, alpha=0.6, label=f"N = {samples}"
-        )
+        bins, shares = np.geomspace(1e-3, 0.3, 60), np.full(len(q), 1 / len(q))
+        histogram.hist(1 - q, bins, weights=shares, color=colour, alpha=0.6, label=f"N = {samples}")
     histogram.set(xscale="log", xlabel="1 − q of an anchor", ylabel="share of anchors", title="Small batches: small q")
-    histogram.legend()
-    for ax, quantity, label in (
-        (spread, "coefficient of variation of q", "coefficient of variation of q"),
-        (rate, "(1 - q)(2N - 2)", "(1 − q)(2N − 2)"),
-    ):
-        intervals(ax, growth[growth["quantity"] == quantity], "samples", "value", colour=COLOURS[0])
-        ax.set(xscale="log", xlabel="batch size N", ylabel=label)
-        ax.xaxis.set_major_formatter(ScalarFormatter())
-    spread.set(yscale="log", title="The spread vanishes as N grows")
-    rate.set(ylim=(0, 1.3), title="1 − q shrinks like 1/N")
+    histogram.set_ylim(0, 1.35 * histogram.get_ylim()[1])
+    histogram.legend(ncols=3, loc="upper center", columnspacing=1, handlelength=1.2)
+    intervals(spread, growth[growth["quantity"] == "coefficient of variation of q"], "samples", "value")
+    spread.set(
+        xscale="log", yscale="log", xlabel="batch size N", ylabel="coefficient of variation of q",
+        title="The spread vanishes as N grows",
+    )  # fmt: skip
+    spread.xaxis.set_major_formatter(ScalarFormatter())
+    return figure
+
+
+def _coupling_over_batches(results: Results) -> Figure:
+    growth, digits, free = (results.tables[name] for name in ("batch_growth", "digits", "free_embeddings"))
+    figure, (rate, reached) = panels(2)
+    intervals(rate, growth[growth["quantity"] == "(1 - q)(2N - 2)"], "samples", "value")
+    rate.set(
+        xscale="log", xlabel="batch size N", ylabel="(1 − q)(2N − 2)", ylim=(0, 1.3), title="1 − q shrinks like 1/N"
+    )
+    rate.xaxis.set_major_formatter(ScalarFormatter())
     reference_line(rate, 1.0, "limit for independent views")
     for table, name, colour in (
-        (free, "free embeddings, InfoNCE", COLOURS[1]),
-        (digits, "digits, InfoNCE", COLOURS[3]),
-    ):
+        (free, "free embeddings, InfoNCE", COLOURS[1]), (digits, "digits, InfoNCE", COLOURS[3]),
+    ):  # fmt: skip
         intervals(
             reached, table[table["method"] == "InfoNCE"], "batch_size", "mean_coupling", label=name, colour=colour
         )
     _batch_axis(reached, np.union1d(free["batch_size"], digits["batch_size"]))
-    reached.set(ylabel="mean coupling q in training", ylim=(0, 1), title="The fraction q that InfoNCE keeps")
-    reached.legend()
+    reached.set(ylabel="mean coupling q in training", ylim=(0, 1.15), title="The fraction q that InfoNCE keeps")
+    reached.legend(loc="upper left")
     return figure
 
 
