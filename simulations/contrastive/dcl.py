@@ -472,7 +472,7 @@ def _identities_example() -> pd.DataFrame:
     }  # fmt: skip
     return pd.DataFrame(
         [
-            {"replicate": k, "identity": i, "samples": 8, "temperature": 0.1, "error": e}
+            {"replicate": k, "identity": i, "samples": 32, "temperature": 0.1, "error": e}
             for k in range(5)
             for i, e in errors.items()
         ]
