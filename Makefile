@@ -3,6 +3,7 @@
 
 PYTHON ?= python3
 PIP_ARGS ?=
+NOTEBOOKS ?= notebooks
 JOBS ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu)
 
 ENV := build/env
@@ -35,7 +36,7 @@ bounds: $(BASE)
 	$(PY) -m theory.fuzz
 
 notebooks: $(DEV)
-	MPLBACKEND=agg $(PY) -m pytest --nbmake --nbmake-timeout=120 -n $(JOBS) -q notebooks
+	MPLBACKEND=agg $(PY) -m pytest --nbmake --nbmake-timeout=120 -n $(JOBS) -q $(NOTEBOOKS)
 
 lab: $(DEV)
 	$(PY) -m jupyterlab --notebook-dir=notebooks

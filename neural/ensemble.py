@@ -59,6 +59,9 @@ class EnsembleSGD:
     """Stochastic gradient descent with momentum and weight decay, and a learning rate per model.
 
     buffer = momentum buffer + (gradient + weight_decay parameter),     parameter -= learning_rate buffer
+
+    ``clip_norm`` limits the Euclidean norm of each model's gradient, as ``clip_grad_norm_`` does for one model.
+    ``learning_rate`` may be changed between steps.
     """
 
     def __init__(
@@ -67,23 +70,35 @@ class EnsembleSGD:
         learning_rate: float | Float[Tensor, " models"],
         momentum: float = 0.9,
         weight_decay: float = 0.0,
+        clip_norm: float | None = None,
     ) -> None:
         self.parameters = list(parameters)
         self.learning_rate, self.momentum, self.weight_decay = learning_rate, momentum, weight_decay
+        self.clip_norm = clip_norm
         self.buffers = [torch.zeros_like(p) for p in self.parameters]
 
     @torch.no_grad()
     def step(self, loss: Float[Tensor, ""]) -> None:
         """One step along the gradient of ``loss``, the sum of the models' losses."""
-        for parameter, buffer, gradient in zip(
-            self.parameters, self.buffers, _gradients(loss, self.parameters), strict=True
-        ):
+        gradients = self._clipped(_gradients(loss, self.parameters))
+        rate = self.learning_rate
+        for parameter, buffer, gradient in zip(self.parameters, self.buffers, gradients, strict=True):
             buffer.mul_(self.momentum).add_(gradient).add_(parameter, alpha=self.weight_decay)
-            rate = self.learning_rate
             if isinstance(rate, Tensor):
-                parameter.addcmul_(buffer, rate.reshape(-1, *(1,) * (parameter.ndim - 1)), value=-1)
+                parameter.addcmul_(buffer, _per_model(rate, parameter), value=-1)
             else:
                 parameter.add_(buffer, alpha=-rate)
+
+    def _clipped(self, gradients: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        if self.clip_norm is None:
+            return gradients
+        norms = torch.stack([g.flatten(1).square().sum(1) for g in gradients]).sum(0).sqrt()
+        scale = (self.clip_norm / norms.clamp_min(1e-30)).clamp_max(1.0)
+        return tuple(g * _per_model(scale, g) for g in gradients)
+
+
+def _per_model(values: Tensor, like: Tensor) -> Tensor:
+    return values.reshape(-1, *(1,) * (like.ndim - 1))
 
 
 def _gradients(loss: Tensor, parameters: list[nn.Parameter]) -> tuple[Tensor, ...]:

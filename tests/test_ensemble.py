@@ -36,7 +36,7 @@ def _ensemble(models: int, device: str = "cpu") -> nn.Sequential:
 def test_training_in_lockstep_equals_training_alone():
     ensemble, rates = _ensemble(3), torch.tensor([0.1, 0.3, 0.01], dtype=torch.float64)
     members = [_member(ensemble, k) for k in range(3)]
-    ours = EnsembleSGD(ensemble.parameters(), rates, momentum=0.9, weight_decay=1e-3)
+    ours = EnsembleSGD(ensemble.parameters(), rates, momentum=0.9, weight_decay=1e-3, clip_norm=0.05)
     theirs = [
         torch.optim.SGD(member.parameters(), float(rate), momentum=0.9, weight_decay=1e-3)
         for member, rate in zip(members, rates, strict=True)
@@ -48,10 +48,12 @@ def test_training_in_lockstep_equals_training_alone():
         for member, optimiser in zip(members, theirs, strict=True):
             optimiser.zero_grad()
             (member(x) ** 2).mean().backward()
+            nn.utils.clip_grad_norm_(member.parameters(), 0.05)
             optimiser.step()
     ensemble.eval()
     for k, member in enumerate(members):
-        torch.testing.assert_close(ensemble(x.expand(3, 8, 5))[k], member.eval()(x), atol=1e-12, rtol=1e-10)
+        # clip_grad_norm_ adds 1e-6 to the norm it divides by
+        torch.testing.assert_close(ensemble(x.expand(3, 8, 5))[k], member.eval()(x), atol=1e-5, rtol=1e-4)
 
 
 def test_models_start_equal_and_one_rate_serves_all(device):

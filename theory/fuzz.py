@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
+from numpy.typing import ArrayLike
 
 from theory.validation import positive, whole_number
 
@@ -25,6 +26,7 @@ __all__ = ["Bound", "BoundReport", "bound_ratio", "check_bound"]
 
 Sample = Mapping[str, np.ndarray]
 Values = Float[np.ndarray, " instances"]
+Side = Callable[..., ArrayLike]
 
 _BATCH = 50_000
 _ELITE = 32
@@ -59,8 +61,8 @@ class Bound:
 
     name: str
     source: str
-    lhs: Callable[..., np.ndarray]
-    rhs: Callable[..., np.ndarray]
+    lhs: Side
+    rhs: Side
     sampler: Callable[[np.random.Generator, int], Sample]
     certificate: str = ""
 
@@ -70,8 +72,8 @@ class Bound:
 
 
 def check_bound(
-    lhs: Callable[..., np.ndarray],
-    rhs: Callable[..., np.ndarray],
+    lhs: Side,
+    rhs: Side,
     sampler: Callable[[np.random.Generator, int], Sample],
     instances: int = 10**6,
     *,
@@ -126,7 +128,7 @@ def bound_ratio(lhs: Values, rhs: Values, rounding: float = 1e-12) -> Values:
     return np.where(lhs - rhs <= rounding, np.minimum(ratio, 1.0), ratio)
 
 
-def _evaluate(lhs: Callable, rhs: Callable, sample: Sample, rounding: float) -> np.ndarray:
+def _evaluate(lhs: Side, rhs: Side, sample: Sample, rounding: float) -> np.ndarray:
     count = len(next(iter(sample.values())))
     left, right = np.asarray(lhs(**sample), np.float64), np.asarray(rhs(**sample), np.float64)
     for name, values in (("lhs", left), ("rhs", right)):

@@ -1,0 +1,48 @@
+"""What the README shows works."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from simulations import discovery
+
+BLOCKS = re.findall(r"```python\n(.*?)```", (discovery.ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+
+
+def _block(word: str) -> str:
+    (found,) = [block for block in BLOCKS if word in block]
+    return found
+
+
+def test_the_training_snippet_backpropagates():
+    torch = pytest.importorskip("torch")
+    encoder, projector = torch.nn.Linear(8, 6), torch.nn.Linear(6, 4)
+    view1, view2 = torch.randn(2, 16, 8)
+    exec(_block("dcl_loss("), {"encoder": encoder, "projector": projector, "view1": view1, "view2": view2})
+    assert torch.isfinite(encoder.weight.grad).all()
+
+
+def test_the_bound_snippet_finds_pinsker_tight():
+    names: dict = {}
+    exec(_block("check_bound("), names)
+    assert names["report"].holds
+    assert names["report"].worst_ratio > 0.999
+
+
+def test_the_redrawing_snippet_names_what_exists():
+    from paper_figures.contrastive import dcl
+
+    block = _block("draw(results)")
+    compile(block, "README.md", "exec")
+    assert '"samples_to_target"' in block
+    assert '"samples_to_target": _samples_to_target' in Path(dcl.__file__).read_text(encoding="utf-8")
+    paper = discovery.load("contrastive/dcl")
+    assert hasattr(paper.experiments["free_embeddings"].quick, "temperature")
+    assert "C5a" in {claim.id for claim in paper.claims}
+
+
+def test_the_table_of_papers_is_up_to_date():
+    subprocess.run([sys.executable, "-m", "simulations", "readme", "--check"], cwd=discovery.ROOT, check=True)
