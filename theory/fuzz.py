@@ -189,25 +189,22 @@ def _bounds(addresses: Sequence[str]) -> Iterator[tuple[str, Bound]]:
 
 
 def _main(arguments: Sequence[str]) -> int:
-    violated = False
     found = list(_bounds(arguments))
     if not found:
         print(f"no module of these addresses lists bounds: {' '.join(arguments)}", file=sys.stderr)
         return 2
+    width = max(len(f"{address}: {bound.name}") for address, bound in found)
+    print(f"{'outcome':8}  {'bound':{width}}  {'instances':>10}  {'worst ratio':>12}  {'s':>5}  source; certificate")
+    violated = False
     for address, bound in found:
         start = time.perf_counter()
         report = bound.check()
         violated |= not report.holds
-        witness = ", ".join(
-            f"{k}={np.array2string(np.asarray(v), precision=4, threshold=6)}" for k, v in report.witness.items()
-        )
-        print(
-            f"{'holds   ' if report.holds else 'VIOLATED'} {address}: {bound.name}\n"
-            f"         {report.instances:,} instances, worst ratio {report.worst_ratio:.9f}, "
-            f"{time.perf_counter() - start:.1f} s\n"
-            f"         witness {witness}\n"
-            f"         {bound.source}; certificate: {bound.certificate or 'none'}"
-        )
+        witness = "  ".join(f"{k}={np.array2string(v, precision=4, threshold=6)}" for k, v in report.witness.items())
+        outcome, name = "holds" if report.holds else "VIOLATED", f"{address}: {bound.name}"
+        numbers = f"{report.instances:10,}  {report.worst_ratio:12.9f}  {time.perf_counter() - start:5.1f}"
+        print(f"{outcome:8}  {name:{width}}  {numbers}  {bound.source}; {bound.certificate or 'none'}")
+        print(f"{'':8}  at {' '.join(witness.split())}", flush=True)
     return int(violated)
 
 

@@ -12,7 +12,8 @@ and easy positives, which is why those learn slowly with InfoNCE.
 
     loss = dcl_loss(projector(encoder(view1)), projector(encoder(view2)), temperature=0.1)
 
-Source: Yeh, Hong, Hsu, Liu, Chen and LeCun (2022), *Decoupled Contrastive Learning*, Eqs. 2–7.
+Source: Yeh, Hong, Hsu, Liu, Chen and LeCun (2022), *Decoupled Contrastive Learning*:
+the definitions of L (InfoNCE), L_DC and L_DCW, and Proposition 1.
 """
 
 from typing import Literal
@@ -66,7 +67,7 @@ def info_nce_loss(
 
     Raises ``ValueError`` for shapes that differ or are not (N, d), N < 2 (no negatives), a
     ``temperature``, ``sigma`` or ``chunk_size`` not above 0, ``weight`` without ``decoupled``, an unknown word, or
-    (on CPU) elements that are not finite. Source: Eqs. 2, 6 and 7.
+    (on CPU) elements that are not finite.
 
     >>> z = torch.eye(2)
     >>> round(info_nce_loss(z, z, temperature=1.0).item(), 4)
@@ -97,7 +98,7 @@ def dcl_loss(
 ) -> Float[Tensor, "..."]:
     """Decoupled contrastive loss, ``mean of −p_i + log U_ki``; it may be negative.
 
-    Arguments, shapes and errors as in ``info_nce_loss``. Source: Eq. 6.
+    Arguments, shapes and errors as in ``info_nce_loss``. Source: the definition of L_DC.
 
     >>> z = torch.eye(2)
     >>> round(dcl_loss(z, z, temperature=1.0).item(), 4)
@@ -117,7 +118,7 @@ def dclw_loss(
 ) -> Float[Tensor, "..."]:
     """DCL with positives weighted by ``mvmf_weights``: hard positives pull more, easy ones less.
 
-    Arguments, shapes and errors as in ``info_nce_loss``. Source: Eq. 7.
+    Arguments, shapes and errors as in ``info_nce_loss``. Source: the definition of L_DCW.
     """
     return info_nce_loss(
         z1, z2, temperature, decoupled=True, weight="mvmf", sigma=sigma, chunk_size=chunk_size, reduction=reduction
@@ -136,7 +137,7 @@ def mvmf_weights(z1: Embeddings, z2: Embeddings, sigma: float = 0.5) -> Float[Te
     """Negative von Mises–Fisher weights ``2 − N softmax_i(cosine_i / sigma)``, without gradient.
 
     Their mean is 1. A pair with more than twice the mean mass has a negative weight: its views are
-    pushed apart. Errors as in ``info_nce_loss``. Source: Eq. 7.
+    pushed apart. Errors as in ``info_nce_loss``. Source: the definition of L_DCW.
     """
     u1, u2 = _checked_views(z1, z2, 1.0, True)
     positive("sigma", sigma)

@@ -44,7 +44,7 @@ def linear_probe_accuracy(
 def uniformity(z: Float[Tensor, "*stack samples dim"]) -> Float[Tensor, "*stack"]:
     """``log mean exp(−2 |z_i − z_j|²)`` over pairs i ≠ j of unit vectors; lower is more uniform.
 
-    Source: Wang and Isola (2020), Eq. 5 with t = 2.
+    Source: Wang and Isola (2020), the uniformity loss with t = 2.
     """
     samples = z.shape[-2]
     # |a − b|² = 2 − 2<a, b> for unit vectors

@@ -631,7 +631,7 @@ def _gain_claim(id: str, batch_size: int, probe: str, name: str) -> Claim:
         return statistics.trend(gain, f"{name} accuracy with DCL less that with InfoNCE, batch {batch_size}", above=0.0)
 
     return Claim(
-        id, "digits", "trend", "Table 1",
+        id, "digits", "trend", "linear evaluation, abstract",
         f"DCL's representation classifies better than InfoNCE's ({name}, batch {batch_size}).",
         judge, _digits_example, _losses_exchanged,
         paper_value="68.2 against 61.8 % linear top-1 (ImageNet, batch 256, 200 epochs)" if batch_size == 128 else "",
@@ -651,7 +651,7 @@ def _robustness_claim(id: str, column: str, name: str) -> Claim:
         return statistics.trend(difference, f"standard deviation of {name} over the grid, DCL less InfoNCE", below=0.0)
 
     return Claim(
-        id, "grid", "trend", "Section 4.3",
+        id, "grid", "trend", "robustness to hyper-parameters, abstract",
         f"DCL depends less on learning rate and temperature than InfoNCE does ({name}, batch 8).",
         judge, _grid_example, _losses_exchanged,
     )  # fmt: skip
@@ -673,18 +673,18 @@ def _grid_example() -> pd.DataFrame:
 
 CLAIMS = [
     Claim(
-        "C1", "identities", "identity", "Proposition 1, Eqs. 2 and 6",
+        "C1", "identities", "identity", "Proposition 1",
         "InfoNCE = softplus(DCL), q = sigmoid(DCL) = 1 − exp(−InfoNCE), "
         "and each anchor's InfoNCE gradient is q times its DCL gradient.",
         _judge_identities, _identities_example, lambda t: _exchange(t, "identity", "I1", "I1, positive kept"),
     ),
     Claim(
-        "C2", "identities", "identity", "Eq. 7",
+        "C2", "identities", "identity", "definition of L_DCW",
         "The weights of DCLW have mean 1, and DCLW equals DCL where all positives have one cosine.",
         _judge_weights, _identities_example, _unweighted,
     ),
     Claim(
-        "C3", "batch_growth", "limit", "Section 3, rate derived here",
+        "C3", "batch_growth", "limit", "Proposition 1; rate derived here",
         "q grows with the batch and falls as the positive becomes easy; 1 − q shrinks like 1/N.",
         _judge_batch_growth, _batch_growth_example, _slower_decay,
     ),
@@ -694,36 +694,36 @@ CLAIMS = [
         _judge_gradient_norms, _identities_example, _stretched,
     ),
     Claim(
-        "C5a", "free_embeddings", "trend", "Fig. 1, Section 3",
+        "C5a", "free_embeddings", "trend", "batch sizes, abstract",
         "At batch 4, InfoNCE needs at least 3 times the samples that DCL needs to spread points out.",
         lambda t: statistics.trend(_sample_ratio(t, 4), "samples of InfoNCE over those of DCL, batch 4", above=3.0),
         _free_embeddings_example, _losses_exchanged,
     ),
     Claim(
-        "C5b", "free_embeddings", "trend", "Fig. 1, Section 3",
+        "C5b", "free_embeddings", "trend", "batch sizes, abstract",
         "At batch 128 the two differ little: by at most a factor 2.5.",
         lambda t: statistics.trend(_sample_ratio(t, 128), "samples of InfoNCE over those of DCL, batch 128", below=2.5),
         _free_embeddings_example, lambda t: _exchange(t, "batch_size", 4, 128),
     ),
     Claim(
-        "C5c", "free_embeddings", "trend", "Fig. 1, Section 3",
+        "C5c", "free_embeddings", "trend", "batch sizes, abstract",
         "InfoNCE depends on the batch size: a factor of at least 3 in samples lies between the best and the worst.",
         lambda t: statistics.trend(_spread_over_batches(t, "InfoNCE"), "most over fewest samples, InfoNCE", above=3.0),
         _free_embeddings_example, _losses_exchanged,
     ),
     Claim(
-        "C5d", "free_embeddings", "trend", "Fig. 1, Section 3",
+        "C5d", "free_embeddings", "trend", "batch sizes, abstract",
         "DCL hardly depends on the batch size: between the best and the worst lies a factor of at most 2.",
         lambda t: statistics.trend(_spread_over_batches(t, "DCL"), "most over fewest samples, DCL", below=2.0),
         _free_embeddings_example, _losses_exchanged,
     ),
     Claim(
-        "C6a", "digits", "trend", "Table 1, Fig. 3",
+        "C6a", "digits", "trend", "batch sizes, abstract",
         "With DCL the uniformity that is reached depends less on the batch size than with InfoNCE.",
         _judge_batch_sensitivity, _digits_example, _losses_exchanged,
     ),
     Claim(
-        "C6b", "digits", "trend", "Fig. 2",
+        "C6b", "digits", "trend", "coupling and batch size, Proposition 1",
         "Smaller batches have a smaller coupling q.",
         _judge_small_batch_coupling, _digits_example, lambda t: _exchange(t, "batch_size", 8, 32),
     ),

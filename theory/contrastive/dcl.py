@@ -12,8 +12,8 @@ InfoNCE is DCL with every anchor's gradient multiplied by ``q`` (negative–posi
 goes to 0 where the positive is easy or the negatives are few. The third equation is the chain rule
 on the first, since softplus′ = sigmoid; it holds anchor by anchor, for any parameters.
 
-Source: Yeh, Hong, Hsu, Liu, Chen and LeCun (2022), *Decoupled Contrastive Learning*, Proposition 1
-and Eqs. 2–6. The bounds and the rate of 1 − q in N are derived here.
+Source: Yeh, Hong, Hsu, Liu, Chen and LeCun (2022), *Decoupled Contrastive Learning*: the
+definitions of the three losses and Proposition 1. The bounds and the rate of 1 − q in N are derived here.
 """
 
 from collections.abc import Iterator
@@ -47,7 +47,7 @@ def dcl_loss(z1: Views, z2: Views, temperature: float = 0.1) -> Anchors:
 
     Rows are normalised; a zero row stays zero (all its cosines are 0). The loss is a difference, so
     it can be negative. Raises ``ValueError`` for shapes that differ, fewer than two samples (no
-    negatives), elements that are not finite, or ``temperature <= 0``. Source: Eq. 6.
+    negatives), elements that are not finite, or ``temperature <= 0``. Source: the definition of L_DC.
 
     >>> dcl_loss(np.eye(2), np.eye(2), temperature=1.0).round(4).tolist()
     [[-0.3069, -0.3069], [-0.3069, -0.3069]]
@@ -67,7 +67,7 @@ def info_nce_loss(z1: Views, z2: Views, temperature: float = 0.1) -> Anchors:
 
 
 def dclw_loss(z1: Views, z2: Views, temperature: float = 0.1, sigma: float = 0.5) -> Anchors:
-    """DCL with weighted positives, ``−w_i p_i + log U_ki``, ``w`` from ``mvmf_weights``. Source: Eq. 7.
+    """DCL with weighted positives, ``−w_i p_i + log U_ki``, ``w`` from ``mvmf_weights``. Source: L_DCW.
 
     Shapes and errors as in ``dcl_loss``; also ``sigma <= 0``.
     """

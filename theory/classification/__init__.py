@@ -1,0 +1,1 @@
+"""Classification: surrogate losses, calibration functions, consistency bounds and finite models to try them on."""
