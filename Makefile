@@ -18,7 +18,7 @@ BENCH := $(ENV)/.installed-bench
 help:
 	@echo "figures    simulate what is missing, draw every figure, judge every claim, write build/gallery/index.html"
 	@echo "test       run the tests"
-	@echo "bounds     fuzz every bound with a million instances"
+	@echo "bounds     fuzz every bound with a million instances, prove what has a certificate"
 	@echo "notebooks  execute every notebook"
 	@echo "lab        open the notebooks in JupyterLab"
 	@echo "bench      time our functions against the naive form and against peers"
@@ -34,6 +34,7 @@ test: $(DEV)
 
 bounds: $(BASE)
 	$(PY) -m theory.fuzz
+	$(PY) -m theory.proved_inequalities
 
 notebooks: $(DEV)
 	MPLBACKEND=agg $(PY) -m pytest --nbmake --nbmake-timeout=120 -n $(JOBS) -q $(NOTEBOOKS)

@@ -1,7 +1,7 @@
 """Shapes and types of theory and neural are checked in every test, by jaxtyping and beartype.
 
 The hook rewrites modules as they are imported, so it has to be in place before the first test module is.
-Where beartype is not installed (a bare GPU machine), tests run without it.
+Where beartype is not installed (a bare GPU machine), tests run without it, and benchmarks always do.
 """
 
 import importlib.util
@@ -16,7 +16,7 @@ from pathlib import Path
 import jaxtyping
 import pytest
 
-if importlib.util.find_spec("beartype"):
+if importlib.util.find_spec("beartype") and "--benchmark-only" not in sys.argv:
     import beartype  # noqa: F401
 
     jaxtyping.install_import_hook(

@@ -24,6 +24,8 @@ from neural.validation import Reduction, floating, reduce
 
 __all__ = ["CompSumLoss", "comp_sum"]
 
+_NO_LABEL = -(2**63)  # torch would ignore label −100 silently
+
 
 def comp_sum(
     logits: Float[Tensor, "batch classes *positions"],
@@ -51,7 +53,12 @@ def comp_sum(
     tensor(0.7500)
     """
     _check(logits, target, tau)
-    return reduce(_of_cross_entropy(F.cross_entropy(logits, target.long(), reduction="none"), float(tau)), reduction)
+    try:
+        entropy = F.cross_entropy(logits, target.long(), reduction="none", ignore_index=_NO_LABEL)
+    except IndexError:  # torch looks at CPU labels anyway: no second look while they are right
+        low, high = (int(end) for end in torch.aminmax(target))
+        raise ValueError(f"target must be in 0 … {logits.shape[1] - 1}, got {low} … {high}") from None
+    return reduce(_of_cross_entropy(entropy, float(tau)), reduction)
 
 
 class CompSumLoss(nn.Module):
@@ -82,7 +89,7 @@ def _of_cross_entropy(entropy: Tensor, tau: float) -> Tensor:
     exponent = (1 - tau) * entropy
     limit = math.log(torch.finfo(entropy.dtype).max) / 2
     # Off the CPU, asking whether any exponent is that large would wait for the device.
-    if tau > 1 or (entropy.device.type == "cpu" and not bool(exponent.detach().amax() > limit)):
+    if tau > 1 or (entropy.device.type == "cpu" and not float(exponent.detach().amax()) > limit):
         return torch.expm1(exponent) / (1 - tau)
     # Both terms have derivative 0 where the other is at work: a difference of the two would drown ordinary points.
     return (torch.expm1(exponent.clamp(max=limit)) + math.exp(limit) * F.relu(exponent - limit)) / (1 - tau)
@@ -104,7 +111,3 @@ def _check(logits: Tensor, target: Tensor, tau: float) -> None:
         )
     if target.is_floating_point() or target.is_complex() or target.dtype == torch.bool:
         raise ValueError(f"target must hold class indices, got {target.dtype}")
-    if target.device.type == "cpu":
-        low, high = (int(end) for end in torch.aminmax(target))
-        if low < 0 or high >= logits.shape[1]:
-            raise ValueError(f"target must be in 0 … {logits.shape[1] - 1}, got {low} … {high}")

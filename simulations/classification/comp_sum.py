@@ -439,7 +439,7 @@ def _noisy(labels: torch.Tensor, level: float, seed: int) -> torch.Tensor:
 
 @dataclass(frozen=True)
 class AdversarialDigits:
-    """Robust training with equal epochs and attack steps; strengths and rates are those ``adversarial_search`` found best."""
+    """Robust training with equal epochs and attack steps, at what ``adversarial_search`` found best."""
 
     methods: tuple[str, ...] = ("standard", "PGD training", "TRADES", "smooth")
     strengths: tuple[float, ...] = (0.0, 0.0, 3.0, 1.0)

@@ -292,7 +292,22 @@ def _bounds() -> Iterator[Bound]:
                 f"comp-sum regret at least T, tau = {tau:g}, n = {n}", "H-consistency bound of comp-sum losses",
                 lambda p, scores, tau=tau, n=n: np.asarray(transform(error_gap(p, scores), tau, n)),
                 lambda p, scores, tau=tau: np.asarray(conditional_regret(p, scores, tau)), _sampler(n),
+                _certificate_of_regret(tau, n),
             )  # fmt: skip
+            yield Bound(
+                f"Gamma at most its power law, tau = {tau:g}, n = {n}", "H-consistency bound of comp-sum losses",
+                lambda t, tau=tau, n=n: np.asarray(gamma(t, tau, n)),
+                lambda t, tau=tau, n=n: np.asarray(gamma_upper(t, tau, n)),
+                lambda rng, count: {"t": 10.0 ** rng.uniform(-6, 0.5, count)},
+                "identity" if tau == 2 else "proved for every n",
+            )  # fmt: skip
+
+
+def _certificate_of_regret(tau: float, n: int) -> str:
+    """What ``theory.proved_inequalities`` proves of it."""
+    if tau == 1:
+        return "proved for every n"
+    return "proved" if n == 2 and tau < 2 else ""
 
 
 BOUNDS = list(_bounds())
