@@ -32,6 +32,13 @@ def test_the_bound_snippet_finds_pinsker_tight():
     assert names["report"].worst_ratio > 0.999
 
 
+def test_the_proving_snippet_proves():
+    pytest.importorskip("flint")
+    names: dict = {}
+    exec(_block("certify_nonnegative("), names)
+    assert names["certificate"].proved is True
+
+
 def test_the_redrawing_snippet_names_what_exists():
     from paper_figures.contrastive import dcl
 

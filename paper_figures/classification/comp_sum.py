@@ -13,7 +13,7 @@ from theory.classification import comp_sum as theory
 CAPTION = (
     "Γ turns surrogate excess into 0-1 excess. J is the exact least regret, T the paper's transform: where J/T is "
     "above 1 the bound is loose. Gaps are those of linear scores on six points. Accuracies are on held-out digits, "
-    "means over replicates with 95 % intervals, the learning rate of every tau chosen on held-out labels that are as noisy."
+    "means over replicates with 95 % intervals, the learning rate of every tau chosen on equally noisy held-out labels."
 )
 
 

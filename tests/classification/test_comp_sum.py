@@ -376,7 +376,7 @@ def test_listed_bounds_hold_and_false_ones_are_found():
     for bound in (*theory.BOUNDS[::4], *tables.BOUNDS[2:4]):
         report = check_bound(bound.lhs, bound.rhs, bound.sampler, 2000, rounds=5)
         assert report.holds, bound.name
-    bound = theory.BOUNDS[1]
+    bound = next(b for b in theory.BOUNDS if b.name.startswith("comp-sum regret at least T, tau = 1, n = 2"))
     assert not check_bound(lambda **s: 1.01 * bound.lhs(**s), bound.rhs, bound.sampler, 2000, rounds=5).holds
 
 
@@ -419,6 +419,30 @@ def test_bounded_scores_violate_the_bound(bound, regret):
     assert_allclose(excess, np.log(2) - np.log1p(np.exp(-2 * bound)), rtol=1e-12)
     assert_allclose(excess, regret, atol=5e-4)
     assert excess < theory.transform(theory.error_gap(p, np.zeros(2)), 1.0, 2)
+
+
+@pytest.mark.parametrize("score_bound", [0.1, 1.0])
+def test_fuzzing_finds_the_violation_for_bounded_scores_and_none_for_the_theorem(score_bound):
+    def sampler(limit):
+        return lambda rng, count: {
+            "p": rng.dirichlet([0.5, 0.5], count),
+            "scores": rng.uniform(-limit, limit, (count, 2)),
+        }
+
+    def least(p, scores):
+        return theory.transform(theory.error_gap(p, scores) * (1 - 1e-15), 1.0, 2)
+
+    def bounded_regret(p, scores):
+        risk = theory.conditional_regret(p, scores, 1.0) + theory.conditional_min(p, 1.0)
+        return risk - theory.bounded_conditional_min(p, 1.0, score_bound)
+
+    assert check_bound(
+        least, lambda p, scores: theory.conditional_regret(p, scores, 1.0), sampler(8.0), 5000, rounds=5
+    ).holds
+    report = check_bound(least, bounded_regret, sampler(score_bound), 500, rounds=2)
+    assert not report.holds
+    p, scores = report.witness["p"][None], report.witness["scores"][None]
+    assert bounded_regret(p, scores)[0] < least(p, scores)[0]
 
 
 # finite populations and gaps ---------------------------------------------------------------------
