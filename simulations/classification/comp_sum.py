@@ -32,6 +32,7 @@ from neural.classification.adversarial import (
 from neural.classification.comp_sum import comp_sum
 from neural.ensemble import EnsembleLinear, EnsembleSGD
 from simulations import Claim, Experiment, Paper, Verdict, statistics
+from simulations.controls import columns_exchanged, exchange, shifted
 from theory.classification import comp_sum as theory
 from theory.classification.comp_sum_adversarial import (
     adversarial_constant,
@@ -555,11 +556,6 @@ def _errors(table: pd.DataFrame, *identities: str) -> np.ndarray:
     return table.loc[table["identity"].isin(identities), "error"].to_numpy()
 
 
-def _exchange(table: pd.DataFrame, column: str, first: object, second: object) -> pd.DataFrame:
-    """The same measurements with two conditions' names exchanged."""
-    return table.assign(**{column: table[column].replace({first: second, second: first})})
-
-
 def _judge_members(table: pd.DataFrame) -> Verdict:
     names = ("tau = 0 is 1/S − 1", "tau = 1 is cross-entropy", "tau = 1.7 is GCE with q = 0.7", "tau = 2 is 1 − S")
     wrong = float(_errors(table, "tau = 1.7 is GCE with q = 0.5").min())
@@ -754,10 +750,6 @@ def _adversarial_tables_example() -> pd.DataFrame:
     )  # fmt: skip
 
 
-def _columns_exchanged(first: str, second: str):
-    return lambda table: table.rename(columns={first: second, second: first})
-
-
 def _accuracy_gain(table: pd.DataFrame, noise: float, tau: float, than: float) -> np.ndarray:
     return statistics.paired(table[table["noise"] == noise], "accuracy", "tau", tau, than)
 
@@ -801,13 +793,8 @@ def _digits_example() -> pd.DataFrame:
     )  # fmt: skip
 
 
-def _shifted(column: str, condition: str, names: tuple[object, ...], by: float):
-    """Evidence with some conditions' measurements moved."""
-    return lambda table: table.assign(**{column: table[column] + by * table[condition].isin(names)})
-
-
 def _order_reversed(table: pd.DataFrame) -> pd.DataFrame:
-    return _exchange(_exchange(table, "tau", 0.0, 1.5), "tau", 0.5, 1.0)
+    return exchange(exchange(table, "tau", 0.0, 1.5), "tau", 0.5, 1.0)
 
 
 def _robust_claim(
@@ -838,12 +825,12 @@ CLAIMS = [
         "The family contains the sum-exponential loss, cross-entropy, generalised cross-entropy and "
         "the mean absolute error.",
         _judge_members, _identities_example,
-        lambda t: _exchange(t, "identity", "tau = 1.7 is GCE with q = 0.7", "tau = 1.7 is GCE with q = 0.5"),
+        lambda t: exchange(t, "identity", "tau = 1.7 is GCE with q = 0.7", "tau = 1.7 is GCE with q = 0.5"),
     ),
     Claim(
         "C2", "identities", "identity", "proof of the H-consistency bound",
         "The infimum of the conditional risk has a closed form in p, attained at S proportional to p^(1/(2 − tau)).",
-        _judge_infimum, _identities_example, lambda t: _exchange(t, "identity", "infimum", "risk at S = p as infimum"),
+        _judge_infimum, _identities_example, lambda t: exchange(t, "identity", "infimum", "risk at S = p as infimum"),
     ),
     Claim(
         "C3", "pointwise", "bound", "H-consistency bound, pointwise",
@@ -859,13 +846,13 @@ CLAIMS = [
         "C5", "finite_model", "bound", "H-consistency bound",
         "The excess 0-1 error is at most Γ of the excess surrogate risk and its gap, less the 0-1 gap; "
         "without the gaps it is not. (With them, both best risks cancel: it is the pointwise bound on average.)",
-        _judge_gaps_bound, _finite_example, _columns_exchanged("ratio_with_gaps", "ratio_without_gaps"),
+        _judge_gaps_bound, _finite_example, columns_exchanged("ratio_with_gaps", "ratio_without_gaps"),
     ),
     Claim(
         "C6", "finite_model", "bound", "bound on minimizability gaps",
         "The minimizability gap is at most Φ of the best sum-exponential risk less the mean infimum, "
         "and that does not grow with tau for deterministic labels.",
-        _judge_gap_bound, _finite_example, _columns_exchanged("gap", "gap_bound"),
+        _judge_gap_bound, _finite_example, columns_exchanged("gap", "gap_bound"),
     ),
     Claim(
         "C7", "pointwise", "bound", "completeness of H; derived here",
@@ -875,24 +862,24 @@ CLAIMS = [
     Claim(
         "C8", "adversarial_tables", "bound", "adversarial H-consistency bound",
         "The smooth loss dominates the robust margin loss, whose regret divided by Φ(1) bounds the robust 0-1 regret.",
-        _judge_adversarial_tables, _adversarial_tables_example, _columns_exchanged("divided", "multiplied"),
+        _judge_adversarial_tables, _adversarial_tables_example, columns_exchanged("divided", "multiplied"),
     ),
     Claim(
         "C9a", "digits", "trend", "experiments",
         "On clean labels tau = 0.5 and 1.5 are within two points of cross-entropy.",
-        _judge_close, _digits_example, _shifted("accuracy", "tau", (0.5, 1.5), -0.1), paper_value="CE best or tied",
+        _judge_close, _digits_example, shifted("accuracy", "tau", (0.5, 1.5), -0.1), paper_value="CE best or tied",
     ),
     Claim(
         "C9b", "digits", "trend", "experiments",
         "On clean labels the mean absolute error (tau = 2) is clearly worse than cross-entropy.",
         lambda t: statistics.trend(_accuracy_gain(t, 0.0, 2.0, 1.0), "accuracy at tau = 2 less 1, clean", below=0.0),
-        _digits_example, lambda t: _exchange(t, "tau", 1.0, 2.0), paper_value="about 9 % on CIFAR-100",
+        _digits_example, lambda t: exchange(t, "tau", 1.0, 2.0), paper_value="about 9 % on CIFAR-100",
     ),
     Claim(
         "C9c", "digits", "trend", "experiments",
         "The sum-exponential loss (tau = 0) is not better than cross-entropy, by more than half a point.",
         lambda t: statistics.trend(_accuracy_gain(t, 0.0, 0.0, 1.0), "accuracy at tau = 0 less 1, clean", below=0.005),
-        _digits_example, _shifted("accuracy", "tau", (0.0,), 0.1),
+        _digits_example, shifted("accuracy", "tau", (0.0,), 0.1),
     ),
     Claim(
         "C9d", "digits", "trend", "minimizability gaps under noise",
@@ -901,19 +888,19 @@ CLAIMS = [
     ),
     _robust_claim(
         "C10a", "The smooth adversarial loss gives more robust accuracy than TRADES.", "TRADES", 0.0,
-        lambda t: _exchange(t, "method", "smooth", "TRADES"), "adversarial experiments",
+        lambda t: exchange(t, "method", "smooth", "TRADES"), "adversarial experiments",
         "outperforms TRADES on CIFAR-10, CIFAR-100 and SVHN",
     ),
     _robust_claim(
         "C10b", "The smooth adversarial loss gives more robust accuracy than PGD training.", "PGD training", 0.0,
-        lambda t: _exchange(t, "method", "smooth", "PGD training"), "adversarial experiments",
+        lambda t: exchange(t, "method", "smooth", "PGD training"), "adversarial experiments",
     ),
     _robust_claim(
         "C10c", "Tuned equally, it is not worse than TRADES by five points.", "TRADES", -0.05,
-        _shifted("robust", "method", ("smooth",), -0.2), "weaker form of C10a, ours",
+        shifted("robust", "method", ("smooth",), -0.2), "weaker form of C10a, ours",
     ),
     _robust_claim(
         "C10d", "It gives more robust accuracy than training without attacks.", "standard", 0.0,
-        lambda t: _exchange(t, "method", "smooth", "standard"), "control of the attack",
+        lambda t: exchange(t, "method", "smooth", "standard"), "control of the attack",
     ),
 ]  # fmt: skip

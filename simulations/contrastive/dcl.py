@@ -23,6 +23,7 @@ from neural.contrastive.images import Views, digits
 from neural.contrastive.pretrain import EncoderEnsemble, ResNetEnsemble, encode, pretrain
 from neural.contrastive.similarity import log_negative_mass, positive_similarity, unit_rows
 from simulations import Claim, Experiment, Paper, Replicate, Verdict, statistics
+from simulations.controls import exchange
 from theory.contrastive import dcl as theory
 
 PAPER = Paper(
@@ -479,11 +480,6 @@ def _identities_example() -> pd.DataFrame:
     )
 
 
-def _exchange(table: pd.DataFrame, column: str, first: object, second: object) -> pd.DataFrame:
-    """The same measurements with two conditions' names exchanged."""
-    return table.assign(**{column: table[column].replace({first: second, second: first})})
-
-
 def _judge_weights(table: pd.DataFrame) -> Verdict:
     names = ("mean weight", "DCLW of equal cosines")
     return statistics.identity(
@@ -590,7 +586,7 @@ def _free_embeddings_example() -> pd.DataFrame:
 
 
 def _losses_exchanged(table: pd.DataFrame) -> pd.DataFrame:
-    return _exchange(table, "method", "InfoNCE", "DCL")
+    return exchange(table, "method", "InfoNCE", "DCL")
 
 
 def _judge_batch_sensitivity(table: pd.DataFrame) -> Verdict:
@@ -676,7 +672,7 @@ CLAIMS = [
         "C1", "identities", "identity", "Proposition 1",
         "InfoNCE = softplus(DCL), q = sigmoid(DCL) = 1 − exp(−InfoNCE), "
         "and each anchor's InfoNCE gradient is q times its DCL gradient.",
-        _judge_identities, _identities_example, lambda t: _exchange(t, "identity", "I1", "I1, positive kept"),
+        _judge_identities, _identities_example, lambda t: exchange(t, "identity", "I1", "I1, positive kept"),
     ),
     Claim(
         "C2", "identities", "identity", "definition of L_DCW",
@@ -703,7 +699,7 @@ CLAIMS = [
         "C5b", "free_embeddings", "trend", "batch sizes, abstract",
         "At batch 128 the two differ little: by at most a factor 2.5.",
         lambda t: statistics.trend(_sample_ratio(t, 128), "samples of InfoNCE over those of DCL, batch 128", below=2.5),
-        _free_embeddings_example, lambda t: _exchange(t, "batch_size", 4, 128),
+        _free_embeddings_example, lambda t: exchange(t, "batch_size", 4, 128),
     ),
     Claim(
         "C5c", "free_embeddings", "trend", "batch sizes, abstract",
@@ -725,7 +721,7 @@ CLAIMS = [
     Claim(
         "C6b", "digits", "trend", "coupling and batch size, Proposition 1",
         "Smaller batches have a smaller coupling q.",
-        _judge_small_batch_coupling, _digits_example, lambda t: _exchange(t, "batch_size", 8, 32),
+        _judge_small_batch_coupling, _digits_example, lambda t: exchange(t, "batch_size", 8, 32),
     ),
     *(
         _gain_claim(f"C7{letter}", batch_size, probe, name)
@@ -738,7 +734,7 @@ CLAIMS = [
     Claim(
         "C7g", "digits", "trend", "control of the probe",
         "What the probes measure is learnt: accuracy is far above that of shuffled labels.",
-        _judge_learning, _digits_example, lambda t: _exchange(t, "method", "DCL", "shuffled labels"),
+        _judge_learning, _digits_example, lambda t: exchange(t, "method", "DCL", "shuffled labels"),
     ),
     _robustness_claim("C8a", "uniformity", "uniformity"),
     _robustness_claim("C8b", "knn", "nearest-neighbour accuracy"),
