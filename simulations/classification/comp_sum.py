@@ -79,7 +79,7 @@ def simulate_identities(settings: Identities, seed: int, device: str) -> pd.Data
     logits = rng.uniform(-3, 3, (settings.instances, 7))
     target = rng.integers(0, 7, settings.instances)
     h, y = torch.tensor(logits, device=device), torch.tensor(target, device=device)
-    chosen = torch.softmax(h, 1)[torch.arange(len(y)), y]
+    chosen = torch.softmax(h, 1)[torch.arange(len(y), device=device), y]
     members = {
         "tau = 0 is 1/S − 1": comp_sum(h, y, 0.0, "none") - (1 / chosen - 1),
         "tau = 1 is cross-entropy": comp_sum(h, y, 1.0, "none") - F.cross_entropy(h, y, reduction="none"),

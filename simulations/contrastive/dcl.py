@@ -430,7 +430,7 @@ EXPERIMENTS = [
     ),
     Experiment(
         "digits", simulate_digits, quick=Digits(),
-        full=Digits(batch_sizes=(8, 32, 128, 512, 1024), steps=8000, network="resnet"),
+        full=Digits(batch_sizes=(8, 32, 128, 512, 1024), steps=2000, network="resnet"),
         tiny=Digits(batch_sizes=(8, 32, 128), steps=3, width=16, last_steps=2),
     ),
     Experiment(
