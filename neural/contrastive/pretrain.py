@@ -97,8 +97,10 @@ def pretrain(
 
     ``loss(z1, z2, step)`` gives one loss per model from the projections. Batches go through random
     permutations of the images, so that no batch holds an image twice. Raises ``ValueError`` for a batch of
-    fewer than two images or more than there are.
+    fewer than two images or more than there are, and for a rate per model where parameters are not stacked.
     """
+    if isinstance(learning_rate, Tensor) and not isinstance(models, EncoderEnsemble):
+        raise ValueError(f"learning_rate must be one number for {type(models).__name__}, got a tensor")
     if not 2 <= batch_size <= len(images):
         raise ValueError(f"batch_size must be between 2 and the {len(images)} images, got {batch_size}")
     models.train()

@@ -302,11 +302,9 @@ def simulate_digits(settings: Digits, seed: int, device: str) -> pd.DataFrame:
     rows = []
     for batch_size in settings.batch_sizes:
         taus = torch.full((len(METHODS),), settings.temperature, device=device)
-        rates = torch.full_like(taus, settings.learning_rate)
         kinds = torch.arange(len(METHODS), device=device)
-        for method, row in zip(
-            METHODS, _train_and_probe(settings, batch_size, kinds, taus, rates, seed, device), strict=True
-        ):
+        trained = _train_and_probe(settings, batch_size, kinds, taus, settings.learning_rate, seed, device)
+        for method, row in zip(METHODS, trained, strict=True):
             rows.append({"batch_size": batch_size, "method": method, **row})
     return pd.DataFrame([*rows, *_chance_levels(settings, seed, device)])
 
@@ -320,7 +318,6 @@ class Grid:
     batch_size: int = 8
     steps: int = 200
     width: int = 96
-    network: str = "perceptron"
     last_steps: int = 100
 
 
@@ -344,7 +341,7 @@ def _train_and_probe(
     batch_size: int,
     kinds: torch.Tensor,
     taus: torch.Tensor,
-    rates: torch.Tensor,
+    rates: float | torch.Tensor,
     seed: int,
     device: str,
 ) -> list[dict[str, float]]:
@@ -412,8 +409,8 @@ def _chance_levels(settings: Digits, seed: int, device: str) -> list[dict[str, o
 
 
 def _networks(settings: Digits | Grid, count: int, generator: torch.Generator, seed: int, device: str):
-    if settings.network == "resnet":
-        return ResNetEnsemble(count, seed=seed, device=device)
+    if isinstance(settings, Digits) and settings.network == "resnet":
+        return ResNetEnsemble(count, seed=seed, device=device, width=settings.width)
     return EncoderEnsemble(count, generator=generator, width=settings.width)
 
 
@@ -430,7 +427,7 @@ EXPERIMENTS = [
     ),
     Experiment(
         "digits", simulate_digits, quick=Digits(),
-        full=Digits(batch_sizes=(8, 32, 128, 512, 1024), steps=2000, network="resnet"),
+        full=Digits(batch_sizes=(8, 32, 128, 512, 1024), steps=2000, width=32, network="resnet"),
         tiny=Digits(batch_sizes=(8, 32, 128), steps=3, width=16, last_steps=2),
     ),
     Experiment(

@@ -232,6 +232,14 @@ def test_nt_xent_value_of_a_public_implementation():
     assert dcl.info_nce_loss(z, z, 0.5).item() == pytest.approx(math.log1p(8 * math.exp(-2)), rel=1e-14)
 
 
+def test_the_full_experiment_on_residual_networks_runs():
+    from simulations.contrastive.dcl import Digits, simulate_digits
+
+    table = simulate_digits(Digits(batch_sizes=(8,), steps=2, width=2, network="resnet", last_steps=1), 1, "cpu")
+    assert set(table["method"]) == {"InfoNCE", "DCL", "DCLW", "untrained", "shuffled labels"}
+    assert table["uniformity"].notna().all()
+
+
 two = torch.ones(2, 3)
 BAD_NEURAL = [
     (dcl.info_nce_loss, (two, torch.ones(3, 3)), {}, "one shape"),

@@ -135,6 +135,15 @@ def test_the_residual_network_trains_on_any_device(device):
     assert not torch.equal(features, before)
 
 
+def test_separate_networks_take_one_learning_rate():
+    models = ResNetEnsemble(2, seed=0, device="cpu", width=4)
+    with pytest.raises(ValueError, match="learning_rate must be one number"):
+        pretrain(
+            models, digits(0).train, _stacked_dcl, views=Views(), batch_size=8, steps=1,
+            learning_rate=torch.tensor([0.1, 0.2]), generator=_seeded(0),
+        )  # fmt: skip
+
+
 def test_uniformity_of_known_configurations():
     opposite = torch.tensor([[1.0, 0.0], [-1.0, 0.0]], dtype=torch.float64)
     assert evaluate.uniformity(opposite).item() == pytest.approx(-8)
