@@ -55,7 +55,11 @@ def draw_papers(
             )  # fmt: skip
             rows += judged
             failures += failed
-            if len(found) == len(paper.experiments):
+            missing = [name for name in paper.experiments if name not in found]
+            if missing and not failed:
+                changed = f"the source of {', '.join(missing)} changed while it was computed; run the command again"
+                failures.append(Failure(address, changed))
+            if not missing:
                 module = importlib.import_module(f"paper_figures.{address.replace('/', '.')}")
                 with house_style():
                     figures = module.draw(judging.results(found, judged))

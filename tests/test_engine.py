@@ -207,3 +207,14 @@ def test_the_k_th_seed_does_not_depend_on_how_many_are_asked_for():
     assert len(set(seeds)) == 50
     assert seeds[3] == np.random.SeedSequence(2026, spawn_key=(3,)).generate_state(1)[0]
     assert max(seeds) < 2**32
+
+
+def test_figures_say_so_when_the_source_changes_under_them(house):
+    house.edit(
+        "simulations/toys/toy.py",
+        "    rng = np.random",
+        "    path = Path('theory/toy_maths.py')\n    path.write_text(path.read_text().replace('2 * x', '3 * x'))\n    rng = np.random",
+    )
+    answer = house.run("--jobs", "1", module="paper_figures")
+    assert answer.returncode == 1
+    assert "the source of main changed while it was computed" in answer.stderr.replace("\n", " ")
