@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-__all__ = ["finite_array", "in_range", "positive", "same_shape", "whole_number"]
+__all__ = ["finite_array", "positive", "same_shape", "whole_number"]
 
 
 def finite_array(name: str, value: object, dimensions: int | None = None) -> np.ndarray:
@@ -23,13 +23,6 @@ def positive(name: str, value: float) -> float:
     """``value`` if it is a finite number above 0."""
     if not (np.ndim(value) == 0 and np.isfinite(value) and value > 0):
         raise ValueError(f"{name} must be a finite number above 0, got {value!r}")
-    return float(value)
-
-
-def in_range(name: str, value: float, low: float, high: float) -> float:
-    """``value`` if it is a number in ``[low, high]``."""
-    if not (np.ndim(value) == 0 and low <= value <= high):
-        raise ValueError(f"{name} must be a number in [{low}, {high}], got {value!r}")
     return float(value)
 
 
