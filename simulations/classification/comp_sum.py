@@ -359,7 +359,7 @@ class Digits:
 
     taus: tuple[float, ...] = (0.0, 0.5, 1.0, 1.5, 2.0)
     noise: tuple[float, ...] = (0.0, 0.4)
-    learning_rates: tuple[float, ...] = (0.03, 0.1, 0.3)
+    learning_rates: tuple[float, ...] = (0.01, 0.03, 0.1, 0.3, 1.0)
     epochs: int = 25
     batch_size: int = 64
     hidden: int = 64
@@ -440,11 +440,15 @@ def _noisy(labels: torch.Tensor, level: float, seed: int) -> torch.Tensor:
 
 @dataclass(frozen=True)
 class AdversarialDigits:
-    """Robust training with equal epochs and attack steps, at what ``adversarial_search`` found best."""
+    """Robust training with equal epochs and attack steps.
+
+    Strengths and learning rates have the best mean robust accuracy on held-out data over five splits:
+    ``adversarial_search`` with five replicates (``--seeds 5``).
+    """
 
     methods: tuple[str, ...] = ("standard", "PGD training", "TRADES", "smooth")
     strengths: tuple[float, ...] = (0.0, 0.0, 3.0, 1.0)
-    learning_rates: tuple[float, ...] = (0.1, 0.2, 0.2, 0.1)
+    learning_rates: tuple[float, ...] = (0.1, 0.4, 0.2, 0.1)
     smooth_tau: float = 0.5
     eps: float = 0.1
     epochs: int = 8
@@ -685,8 +689,7 @@ def _judge_gaps_bound(table: pd.DataFrame) -> Verdict:
         [
             statistics.bound(
                 worst["ratio_with_gaps"], "largest ratio of the two sides, gaps included",
-                required=9000, tolerance=1e-6,
-                instances=int(table["hypotheses"].sum()),
+                required=9000, instances=int(table["hypotheses"].sum()),
                 witness=f"tau = {worst['tau']:g}, {worst['labels']} labels, replicate {worst['replicate']}",
             ),
             statistics.at_least(table["ratio_without_gaps"].max(), "the same ratio with gaps left out", threshold=1.01),
@@ -723,21 +726,20 @@ def _finite_example() -> pd.DataFrame:
 def _judge_adversarial_tables(table: pd.DataFrame) -> Verdict:
     count = int(table["tables"].sum())
     one = table[table["tau"] == 1]
+
+    def worst(column: str, compared: str) -> Verdict:
+        row = table.iloc[int(table[column].to_numpy().argmax())]
+        witness = f"tau = {row['tau']:g}, n = {row['classes']}, replicate {row['replicate']}"
+        return statistics.bound(row[column], compared, instances=count, required=30_000, witness=witness)
+
     return statistics.all_of(
         [
-            statistics.bound(
-                table["domination"].max(), "largest ratio of margin loss to smooth loss",
-                instances=count, required=30_000,
-                witness=f"tau = {table['tau'].to_numpy()[table['domination'].to_numpy().argmax()]:g}",
-            ),
-            statistics.bound(
-                table["divided"].max(), "largest ratio of robust 0-1 regret to margin regret over Φ(1)",
-                instances=count, required=30_000, witness="the constant table that orders labels in steps of rho",
-            ),
+            worst("domination", "largest ratio of margin loss to smooth loss"),
+            worst("divided", "largest ratio of robust 0-1 regret to margin regret over Φ(1)"),
             statistics.identity(table["witness"] - 1, "that ratio at the witness, less 1", tolerance=1e-9),
             statistics.at_least(one["multiplied"].min(), "the ratio if one multiplies by Φ(1), tau = 1", threshold=1.5),
         ]
-    )  # fmt: skip
+    )
 
 
 def _adversarial_tables_example() -> pd.DataFrame:
