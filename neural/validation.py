@@ -5,33 +5,93 @@ CPU only: reading it on a GPU would wait for everything queued there.
 """
 
 import math
+from collections.abc import Collection
 from typing import Literal
 
 import torch
 from torch import Tensor
 
-__all__ = ["Reduction", "finite_contents", "floating", "positive", "reduce"]
+__all__ = [
+    "Reduction",
+    "at_least",
+    "class_indices",
+    "class_logits",
+    "finite_contents",
+    "floating",
+    "in_range",
+    "one_of",
+    "positive",
+    "reduce",
+    "whole_number",
+]
 
 Reduction = Literal["mean", "sum", "none"]
 
 
 def positive(name: str, value: float) -> None:
     """Raises ``ValueError`` unless ``value`` is a finite number above 0."""
-    if not isinstance(value, int | float) or not math.isfinite(value) or value <= 0:
+    if not _is_number(value) or not math.isfinite(value) or value <= 0:
         raise ValueError(f"{name} must be a finite number above 0, got {value!r}")
 
 
-def floating(name: str, value: Tensor) -> None:
-    """Raises ``ValueError`` unless ``value`` is a floating-point tensor with elements."""
+def at_least(name: str, value: float, minimum: float) -> None:
+    """Raises ``ValueError`` unless ``value`` is a finite number of at least ``minimum``."""
+    if not _is_number(value) or not math.isfinite(value) or value < minimum:
+        raise ValueError(f"{name} must be a finite number of at least {minimum:g}, got {value!r}")
+
+
+def in_range(name: str, value: float, low: float, high: float) -> None:
+    """Raises ``ValueError`` unless ``value`` is a number with low ≤ value ≤ high."""
+    if not _is_number(value) or not low <= value <= high:
+        raise ValueError(f"{name} must be a number in [{low:g}, {high:g}], got {value!r}")
+
+
+def whole_number(name: str, value: int, minimum: int) -> None:
+    """Raises ``ValueError`` unless ``value`` is a whole number of at least ``minimum``."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < minimum:
+        raise ValueError(f"{name} must be a whole number of at least {minimum}, got {value!r}")
+
+
+def one_of(name: str, value: str, choices: Collection[str]) -> None:
+    """Raises ``ValueError`` unless ``value`` is one of ``choices``."""
+    if not isinstance(value, str) or value not in choices:
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, got {value!r}")
+
+
+def floating(name: str, value: Tensor, dimensions: int | None = None) -> None:
+    """Raises ``ValueError`` unless ``value`` is a floating-point tensor with elements and that many axes."""
     if not isinstance(value, Tensor) or not value.is_floating_point() or value.numel() == 0:
         got = f"{value.dtype} of shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
         raise ValueError(f"{name} must be a non-empty floating-point tensor, got {got}")
+    if dimensions is not None and value.ndim != dimensions:
+        raise ValueError(f"{name} must have {dimensions} axes, got shape {tuple(value.shape)}")
 
 
 def finite_contents(name: str, value: Tensor) -> None:
     """Raises ``ValueError`` if a CPU tensor has NaN or infinite elements; says nothing of others."""
     if value.device.type == "cpu" and not bool(torch.isfinite(value.detach()).all()):
         raise ValueError(f"{name} must be finite, got NaN or infinite elements")
+
+
+def class_logits(name: str, value: Tensor) -> None:
+    """Raises ``ValueError`` unless ``value`` is a floating-point (batch, classes ≥ 2), finite if on the CPU."""
+    floating(name, value, 2)
+    if value.shape[1] < 2:
+        raise ValueError(f"{name} must have at least 2 classes, got shape {tuple(value.shape)}")
+    finite_contents(name, value)
+
+
+def class_indices(name: str, value: Tensor, length: int, classes: int) -> None:
+    """Raises ``ValueError`` unless ``value`` is an integer (length,) tensor; on the CPU also within 0 … classes − 1."""
+    if not isinstance(value, Tensor) or value.is_floating_point() or value.is_complex() or value.dtype == torch.bool:
+        got = value.dtype if isinstance(value, Tensor) else type(value).__name__
+        raise ValueError(f"{name} must be a tensor of class indices, got {got}")
+    if value.shape != (length,):
+        raise ValueError(f"{name} must have shape ({length},), got {tuple(value.shape)}")
+    if value.device.type == "cpu" and length:
+        low, high = (int(end) for end in torch.aminmax(value))
+        if low < 0 or high >= classes:
+            raise ValueError(f"{name} must be in 0 … {classes - 1}, got {low} … {high}")
 
 
 def reduce(values: Tensor, reduction: Reduction) -> Tensor:
@@ -43,3 +103,7 @@ def reduce(values: Tensor, reduction: Reduction) -> Tensor:
     if reduction == "mean":
         return values.mean()
     raise ValueError(f"reduction must be 'mean', 'sum' or 'none', got {reduction!r}")
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
