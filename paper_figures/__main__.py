@@ -19,7 +19,7 @@ from simulations import discovery, judging, store
 from simulations.__main__ import Addresses, Folder, Preset, PresetName
 from simulations.engine import Failure
 from simulations.progress import Reporter
-from simulations.report import show_failures, show_ledger
+from simulations.report import show_failures, show_ledger, show_stop
 from simulations.runs import simulate_and_judge
 
 app = typer.Typer(help=__doc__, add_completion=False, pretty_exceptions_enable=False)
@@ -72,11 +72,19 @@ def draw_papers(
         except KeyboardInterrupt:
             log.print("Interrupted. Finished replicates are kept; the same command goes on from here.")
             raise typer.Exit(130) from None
+        except store.CannotKeep as error:
+            reporter.close()
+            show_stop(log, error)
+            raise typer.Exit(1) from error
         except Exception:  # a paper that cannot be drawn does not stop the others
             failures.append(Failure(address, traceback.format_exc()))
         finally:
             reporter.close()
-        page = write_page(place)
+        try:
+            page = write_page(place)
+        except OSError as error:
+            show_stop(log, store.CannotKeep(place, error))
+            raise typer.Exit(1) from error
         log.print(f"  {time.monotonic() - start:.0f} s; {relative(page)} is up to date", highlight=False)
     show_ledger(out, judging.ledger(row.as_json() for row in rows))
     failures += [Failure(f"{row.address} judge of {row.claim.id}", row.error) for row in rows if row.error]

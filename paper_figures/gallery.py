@@ -10,6 +10,7 @@ whatever descriptions are there, so it can be rewritten after every paper.
 from __future__ import annotations
 
 import ast
+import io
 import json
 import os
 import re
@@ -34,13 +35,10 @@ def add_paper(
     """Save a paper's figures as PNG and PDF beside its description; returns the PNG files."""
     place = folder / paper.address
     place.mkdir(parents=True, exist_ok=True)
-    for old in [*place.glob("*.png"), *place.glob("*.pdf")]:
-        old.unlink()
-    pictures = []
-    for name, figure in figures.items():
-        pictures.append(place / f"{name}.png")
-        figure.savefig(pictures[-1])
-        figure.savefig(place / f"{name}.pdf", metadata={"CreationDate": None})
+    pictures = [place / f"{name}.png" for name in figures]
+    for picture, figure in zip(pictures, figures.values(), strict=True):
+        write_atomically(picture, _drawn(figure, "png"))
+        write_atomically(picture.with_suffix(".pdf"), _drawn(figure, "pdf"))
     description = {
         "address": paper.address,
         "subject": paper.address.split("/")[0],
@@ -61,6 +59,9 @@ def add_paper(
     }
     text = json.dumps(description, indent=1, ensure_ascii=False) + "\n"
     write_atomically(place / "paper.json", text.encode())
+    for old in [*place.glob("*.png"), *place.glob("*.pdf")]:
+        if old.with_suffix(".png") not in pictures:
+            old.unlink()
     return pictures
 
 
@@ -87,6 +88,12 @@ def write_page(folder: Path) -> Path:
     write_atomically(folder / "ledger.json", json.dumps(claims, indent=1, ensure_ascii=False).encode())
     write_atomically(folder / "index.html", page.encode())
     return folder / "index.html"
+
+
+def _drawn(figure: Figure, format: str) -> bytes:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format=format, metadata={"CreationDate": None} if format == "pdf" else None)
+    return buffer.getvalue()
 
 
 def import_lines(address: str) -> list[str]:

@@ -17,7 +17,7 @@ from rich.table import Table
 from simulations import discovery, judging, store
 from simulations.engine import Failure, settings_of
 from simulations.progress import Reporter
-from simulations.report import show_failures, show_ledger
+from simulations.report import show_failures, show_ledger, show_stop
 from simulations.runs import simulate_and_judge
 from simulations.settings import parse_assignments
 
@@ -127,6 +127,10 @@ def run_papers(
             reporter.close()
             log.print(f"Interrupted. Finished replicates are kept in {folder}; the same command computes the rest.")
             raise typer.Exit(130) from None
+        except store.CannotKeep as error:
+            reporter.close()
+            show_stop(log, error)
+            raise typer.Exit(1) from error
         except Exception:
             failures.append(Failure(address, traceback.format_exc()))
             continue

@@ -10,8 +10,11 @@ from __future__ import annotations
 import contextlib
 import datetime
 import importlib.metadata
+import os
 import platform
+import signal
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -22,6 +25,7 @@ from typing import Any, Literal, cast
 import joblib
 import numpy as np
 import threadpoolctl
+from joblib.externals.loky import ProcessPoolExecutor
 
 from simulations import store
 from simulations.contract import Experiment, Preset, Replicate
@@ -137,11 +141,14 @@ def compute(
     scheduler: str | None = None,
     on_done: Callable[[Task, float], None] = lambda task, seconds: None,
 ) -> list[Failure]:
-    """Run tasks and keep their results under ``folder``; what fails is returned, never raised.
+    """Run tasks and keep their results under ``folder``; what fails is returned, not raised.
 
-    ``jobs`` replicates run at once (one on CUDA). ``KeyboardInterrupt`` leaves finished ones kept.
+    ``jobs`` replicates run at once (one on CUDA). ``KeyboardInterrupt`` leaves finished ones kept. Only
+    ``store.CannotKeep`` is raised: to go on computing what cannot be kept helps nobody.
     """
     failures = []
+    for address in {task.key.address for task in tasks}:
+        store.sweep(folder / address)
     for task, outcome in _outcomes(tasks, 1 if device.startswith("cuda") else jobs, device, backend, scheduler):
         if isinstance(outcome, str):
             failures.append(
@@ -151,7 +158,7 @@ def compute(
         result, seconds = outcome
         try:
             store.write(folder, task.key, result, _record(task, device, seconds))
-        except (OSError, ValueError):
+        except ValueError:
             failures.append(
                 Failure(
                     f"{task.key.address} {task.key.experiment} replicate {task.key.replicate}", traceback.format_exc()
@@ -178,9 +185,7 @@ def _outcomes(
                 for number, outcome in cast("Iterable[tuple[int, _Outcome]]", parallel(calls)):
                     yield waiting.pop(number), outcome
         except Exception:  # a worker that died takes the pool with it, not the run
-            trace = traceback.format_exc()
-            for task in waiting.values():
-                yield task, f"the worker pool broke down before this replicate was finished\n{trace}"
+            yield from _one_by_one(list(waiting.values()), device)
     for task in alone:
         yield task, execute(*_call(task, device))
 
@@ -188,7 +193,10 @@ def _outcomes(
 @contextlib.contextmanager
 def _parallel(backend: Backend, scheduler: str | None, jobs: int) -> Iterator[joblib.Parallel]:
     if backend == "loky":
-        yield joblib.Parallel(n_jobs=jobs, backend="loky", return_as="generator_unordered", pre_dispatch="all")
+        yield joblib.Parallel(
+            n_jobs=jobs, backend="loky", return_as="generator_unordered", pre_dispatch="all",
+            initializer=_serve, initargs=(os.getpid(),),
+        )  # fmt: skip
         return
     from distributed import Client, LocalCluster
 
@@ -201,6 +209,44 @@ def _parallel(backend: Backend, scheduler: str | None, jobs: int) -> Iterator[jo
         stack.enter_context(Client(address))
         with joblib.parallel_config(backend="dask"):
             yield joblib.Parallel(n_jobs=-1, return_as="generator_unordered")
+
+
+def _one_by_one(tasks: list[Task], device: str) -> Iterator[tuple[Task, _Outcome]]:
+    """What a broken pool left undone, in one process at a time: there was too little memory for more, or one crashes.
+
+    A replicate whose process dies again is the one to blame; the rest go on in the next process.
+    """
+    pool: ProcessPoolExecutor | None = None
+    try:
+        for task in tasks:
+            pool = pool or ProcessPoolExecutor(max_workers=1, initializer=_serve, initargs=(os.getpid(),))
+            outcome: _Outcome
+            try:
+                outcome = pool.submit(execute, *_call(task, device)).result()
+            except Exception:
+                outcome = f"the process of this replicate died, when it was alone too\n{traceback.format_exc()}"
+                pool = None
+            yield task, outcome
+    finally:
+        if pool is not None:
+            pool.shutdown(kill_workers=True)
+
+
+def _serve(parent: int) -> None:
+    """What a worker does first: leave Ctrl-C to the process that it works for, and not outlive that.
+
+    A process killed outright cannot tell its workers.
+    """
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+
+    if sys.platform != "win32":
+        threading.Thread(target=watch, daemon=True).start()
 
 
 def _call(task: Task, device: str) -> tuple[str, str, Preset, dict[str, Any], int, str]:

@@ -11,8 +11,9 @@ from rich.padding import Padding
 
 from simulations.engine import Failure
 from simulations.judging import chance_line
+from simulations.store import CannotKeep
 
-__all__ = ["number", "show_failures", "show_ledger"]
+__all__ = ["number", "show_failures", "show_ledger", "show_stop"]
 
 _COLOURS = {"supported": "green", "refuted": "red", "inconclusive": "yellow"}
 
@@ -44,6 +45,11 @@ def show_failures(console: Console, failures: list[Failure]) -> None:
     for failure in failures:
         console.rule(f"[red]{escape(failure.where)} failed")
         console.print(failure.trace, highlight=False, markup=False)
+
+
+def show_stop(console: Console, error: CannotKeep) -> None:
+    """Why the run ends here, in one line without a traceback."""
+    console.print(f"Stopped: {error}.", style="red", highlight=False, markup=False, soft_wrap=True)
 
 
 def _outcome(row: Mapping[str, Any]) -> str:

@@ -3,7 +3,7 @@
     <folder>/<address>/<experiment>/<variant>/0003.csv, 0003.npz, 0003.json
 
 A replicate is finished once its JSON record is there: the record is written last, atomically, and
-holds the checksums of the other two, so that a crash at any moment leaves either a finished
+holds the checksums of the other two and of itself, so that a crash at any moment leaves either a finished
 replicate or none, and damage is noticed. Nothing is pickled.
 """
 
@@ -13,6 +13,7 @@ import hashlib
 import io
 import json
 import os
+import platform
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,7 @@ from simulations.discovery import ROOT
 from simulations.settings import as_json, fingerprint
 
 __all__ = [
+    "CannotKeep",
     "Damaged",
     "Key",
     "Stored",
@@ -35,6 +37,7 @@ __all__ = [
     "read_record",
     "reason_to_compute",
     "recorded_folder",
+    "sweep",
     "variant",
     "write",
 ]
@@ -42,6 +45,20 @@ __all__ = [
 
 class Damaged(ValueError):
     """A stored replicate does not have the content that its record promises."""
+
+
+class CannotKeep(OSError):
+    """The folder of results cannot be written to: the disk is full, or the folder is not ours."""
+
+    def __init__(self, folder: Path, error: OSError) -> None:
+        super().__init__(
+            error.errno,
+            f"results cannot be kept in {folder} ({error.strerror}). Finished replicates are intact; once there is "
+            "space, or with another folder, the same command computes the rest",
+        )
+
+    def __str__(self) -> str:
+        return str(self.strerror)
 
 
 @dataclass(frozen=True)
@@ -83,7 +100,10 @@ def variant(experiment: Experiment, preset: Preset, settings: Any) -> str:
 
 
 def write(folder: Path, key: Key, result: Replicate, record: Mapping[str, Any]) -> None:
-    """Keep a finished replicate. Raises ``ValueError`` for a table that is empty or not tidy."""
+    """Keep a finished replicate.
+
+    Raises ``ValueError`` for a table that is empty or not tidy and ``CannotKeep`` where nothing can be written.
+    """
     table = result.table
     if len(table) == 0 or "replicate" in table.columns or not isinstance(table.index, pd.RangeIndex):
         raise ValueError(f"simulate must return rows, a plain index and no 'replicate' column, got {table!r}")
@@ -97,11 +117,23 @@ def write(folder: Path, key: Key, result: Replicate, record: Mapping[str, Any]) 
         "columns": {str(name): _kind(column) for name, column in table.items()},
         "checksums": {suffix: _checksum(content) for suffix, content in contents.items()},
     }
-    key.path(folder, ".json").parent.mkdir(parents=True, exist_ok=True)
-    for suffix, content in contents.items():
-        write_atomically(key.path(folder, suffix), content)
-    text = json.dumps(full_record, indent=1, allow_nan=False) + "\n"
-    write_atomically(key.path(folder, ".json"), text.encode())
+    full_record = json.loads(json.dumps(full_record, allow_nan=False))
+    text = json.dumps({**full_record, "checksum": _checksum_of_record(full_record)}, indent=1) + "\n"
+    try:
+        key.path(folder, ".json").parent.mkdir(parents=True, exist_ok=True)
+        for suffix, content in contents.items():
+            write_atomically(key.path(folder, suffix), content)
+        write_atomically(key.path(folder, ".json"), text.encode())
+    except OSError as error:
+        raise CannotKeep(folder, error) from error
+
+
+def sweep(folder: Path) -> None:
+    """Remove what processes of this machine that no longer live were writing when they were killed."""
+    for partial in folder.rglob(".*.part"):
+        host, _, process = partial.name.removesuffix(".part").rpartition(".")
+        if host.endswith(f".{_host()}") and process.isdecimal() and not _is_alive(int(process)):
+            partial.unlink(missing_ok=True)
 
 
 def read(folder: Path, key: Key) -> Stored | None:
@@ -127,13 +159,16 @@ def _read_bytes(folder: Path, key: Key) -> tuple[dict[str, Any], dict[str, bytes
     path = key.path(folder, ".json")
     try:
         record = json.loads(path.read_bytes())
-        contents = {suffix: key.path(folder, suffix).read_bytes() for suffix in record["checksums"]}
+        intact = record.pop("checksum") == _checksum_of_record(record)
+        contents = {suffix: key.path(folder, suffix).read_bytes() for suffix in record["checksums"]} if intact else {}
     except FileNotFoundError as error:
         if Path(error.filename) == path:
             return None
         raise Damaged(f"{Path(error.filename).name} is missing") from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise Damaged(f"{path.name} is not a record ({error})") from error
+    if not intact:
+        raise Damaged(f"{path.name} has changed since it was written")
     for suffix, content in contents.items():
         if _checksum(content) != record["checksums"][suffix]:
             raise Damaged(f"{key.path(folder, suffix).name} has changed since it was written")
@@ -163,7 +198,7 @@ def reason_to_compute(record: Mapping[str, Any], settings: Any, seed: int, sourc
 
 def write_atomically(path: Path, content: bytes) -> None:
     """Put a file in place whole or not at all, also when power fails or the disk is full."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+    partial = path.with_name(f".{path.name}.{_host()}.{os.getpid()}.part")
     try:
         with partial.open("wb") as stream:
             stream.write(content)
@@ -176,6 +211,24 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 def _checksum(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
+
+
+def _checksum_of_record(record: Mapping[str, Any]) -> str:
+    return _checksum(json.dumps(record, sort_keys=True).encode())
+
+
+def _host() -> str:
+    return "".join(letter if letter.isalnum() else "-" for letter in platform.node()) or "host"
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # it lives, and is somebody else's
+        return True
+    return True
 
 
 def _kind(column: pd.Series) -> str:

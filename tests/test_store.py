@@ -1,5 +1,10 @@
 """What is written is what is read, to the last bit, and damage does not pass."""
 
+import json
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -84,3 +89,44 @@ def test_writing_that_fails_leaves_nothing_behind(tmp_path, monkeypatch):
 def test_a_table_that_is_not_tidy_is_refused(tmp_path, table):
     with pytest.raises(ValueError, match="must"):
         store.write(tmp_path, KEY, Replicate(table), {})
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=100)
+@given(data=st.data())
+def test_any_changed_byte_and_any_lost_end_is_noticed(tmp_path, data):
+    table = pd.DataFrame({"f": [0.1, 2.5], "t": ["a", "b"], "i": [1, 2]})
+    store.write(tmp_path, KEY, Replicate(table, {"a": np.arange(3.0)}), {"seed": 7, "settings": {"steps": 50}})
+    path = KEY.path(tmp_path, data.draw(st.sampled_from([".csv", ".npz", ".json"])))
+    content = path.read_bytes()
+    position = data.draw(st.integers(0, len(content) - 1))
+    changed = data.draw(st.integers(0, 255).filter(lambda byte: byte != content[position]))
+    damaged = data.draw(
+        st.sampled_from([content[:position], content[:position] + bytes([changed]) + content[position + 1 :]])
+    )
+    path.write_bytes(damaged)
+    if path.suffix == ".json" and _says_the_same(damaged, content):
+        pd.testing.assert_frame_equal(store.read(tmp_path, KEY).table, table)
+    else:
+        with pytest.raises(store.Damaged, match=path.name):
+            store.read(tmp_path, KEY)
+
+
+def _says_the_same(damaged, content):
+    """White space between the words of a record carries nothing."""
+    try:
+        return json.loads(damaged) == json.loads(content)
+    except ValueError:
+        return False
+
+
+def test_what_a_dead_process_was_writing_is_removed_and_what_a_living_one_writes_is_not(tmp_path):
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    (tmp_path / "quick").mkdir()
+    mine = tmp_path / "quick" / f".0001.csv.{store._host()}.{os.getpid()}.part"
+    orphan = tmp_path / "quick" / f".0001.csv.{store._host()}.{dead.pid}.part"
+    elsewhere = tmp_path / "quick" / f".0001.csv.another-machine.{dead.pid}.part"
+    for path in (mine, orphan, elsewhere):
+        path.write_text("half")
+    store.sweep(tmp_path)
+    assert sorted((tmp_path / "quick").iterdir()) == sorted([mine, elsewhere])

@@ -34,3 +34,27 @@ def naive_dcl(z1, z2, temperature: float = 0.1):
         negatives = torch.cat([m[others].reshape(len(a), -1) for m in (within, across)], dim=1)
         losses.append(torch.logsumexp(negatives, dim=1) - across.diagonal())
     return torch.stack(losses).mean()
+
+
+def peer_pass(samples: int, dim: int, package: str, loss: str) -> Callable[[], object]:
+    """Forward and backward pass of a package's contrastive loss on the views that ``contrastive_pass`` takes."""
+    import torch
+
+    z1, z2 = (torch.randn(samples, dim, requires_grad=True) for _ in range(2))
+    function = peer_loss(package, loss)
+    return lambda: torch.autograd.grad(function(z1, z2), (z1, z2))
+
+
+def peer_loss(package: str, loss: str, temperature: float = 0.1):
+    """A package's NT-Xent or DCL as a function of two views."""
+    import torch
+
+    if package == "lightly":
+        from tests.benchmarks.peers import lightly_losses
+
+        losses = lightly_losses()
+        return {"info_nce": losses.NTXentLoss, "dcl": losses.DCLLoss}[loss](temperature)
+    from pytorch_metric_learning.losses import NTXentLoss
+
+    pairs = NTXentLoss(temperature)
+    return lambda z1, z2: pairs(torch.cat([z1, z2]), torch.arange(len(z1)).repeat(2))
