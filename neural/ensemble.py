@@ -11,6 +11,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from neural.validation import at_least, in_range, positive, whole_number
+
 __all__ = ["EnsembleBatchNorm", "EnsembleLinear", "EnsembleSGD"]
 
 
@@ -19,6 +21,8 @@ class EnsembleLinear(nn.Module):
 
     def __init__(self, models: int, inputs: int, outputs: int, generator: torch.Generator) -> None:
         super().__init__()
+        for name, number in (("models", models), ("inputs", inputs), ("outputs", outputs)):
+            whole_number(name, number, 1)
         limit = inputs**-0.5
         weight = torch.empty(inputs, outputs, device=generator.device).uniform_(-limit, limit, generator=generator)
         bias = torch.empty(1, outputs, device=generator.device).uniform_(-limit, limit, generator=generator)
@@ -39,6 +43,10 @@ class EnsembleBatchNorm(nn.Module):
         self, models: int, features: int, device: torch.device, momentum: float = 0.1, eps: float = 1e-5
     ) -> None:
         super().__init__()
+        whole_number("models", models, 1)
+        whole_number("features", features, 1)
+        in_range("momentum", momentum, 0, 1)
+        positive("eps", eps)
         self.momentum, self.eps = momentum, eps
         self.weight = nn.Parameter(torch.ones(models, 1, features, device=device))
         self.bias = nn.Parameter(torch.zeros(models, 1, features, device=device))
@@ -72,6 +80,12 @@ class EnsembleSGD:
         weight_decay: float = 0.0,
         clip_norm: float | None = None,
     ) -> None:
+        if not isinstance(learning_rate, Tensor):
+            positive("learning_rate", learning_rate)
+        at_least("momentum", momentum, 0)
+        at_least("weight_decay", weight_decay, 0)
+        if clip_norm is not None:
+            positive("clip_norm", clip_norm)
         self.parameters = list(parameters)
         self.learning_rate, self.momentum, self.weight_decay = learning_rate, momentum, weight_decay
         self.clip_norm = clip_norm

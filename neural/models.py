@@ -3,6 +3,8 @@
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from neural.validation import whole_number
+
 __all__ = ["SmallResNet"]
 
 
@@ -14,6 +16,8 @@ class SmallResNet(nn.Module):
 
     def __init__(self, channels: int, width: int, outputs: int) -> None:
         super().__init__()
+        for name, number in (("channels", channels), ("width", width), ("outputs", outputs)):
+            whole_number(name, number, 1)
         self.stem = nn.Sequential(
             nn.Conv2d(channels, width, 3, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU()
         )

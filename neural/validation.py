@@ -19,6 +19,7 @@ __all__ = [
     "finite_contents",
     "floating",
     "in_range",
+    "indices",
     "one_of",
     "positive",
     "reduce",
@@ -81,17 +82,23 @@ def class_logits(name: str, value: Tensor) -> None:
     finite_contents(name, value)
 
 
-def class_indices(name: str, value: Tensor, length: int, classes: int) -> None:
+def class_indices(name: str, value: Tensor, length: int, classes: int | None = None) -> None:
     """Raises ``ValueError`` unless ``value`` is an integer (length,) tensor; on the CPU also within 0 … classes − 1."""
-    if not isinstance(value, Tensor) or value.is_floating_point() or value.is_complex() or value.dtype == torch.bool:
-        got = value.dtype if isinstance(value, Tensor) else type(value).__name__
-        raise ValueError(f"{name} must be a tensor of class indices, got {got}")
+    indices(name, value)
     if value.shape != (length,):
         raise ValueError(f"{name} must have shape ({length},), got {tuple(value.shape)}")
     if value.device.type == "cpu" and length:
         low, high = (int(end) for end in torch.aminmax(value))
-        if low < 0 or high >= classes:
-            raise ValueError(f"{name} must be in 0 … {classes - 1}, got {low} … {high}")
+        if low < 0 or (classes is not None and high >= classes):
+            expected = "at least 0" if classes is None else f"in 0 … {classes - 1}"
+            raise ValueError(f"{name} must be {expected}, got {low} … {high}")
+
+
+def indices(name: str, value: Tensor) -> None:
+    """Raises ``ValueError`` unless ``value`` is a tensor of whole numbers."""
+    if not isinstance(value, Tensor) or value.is_floating_point() or value.is_complex() or value.dtype == torch.bool:
+        got = value.dtype if isinstance(value, Tensor) else type(value).__name__
+        raise ValueError(f"{name} must be a tensor of class indices, got {got}")
 
 
 def reduce(values: Tensor, reduction: Reduction) -> Tensor:

@@ -134,8 +134,8 @@ def sdp_upper_bound(
     """
     size = len(C)
     cost = _exact_symmetric("C", C, size)
-    if np.ndim(A) != 3:
-        raise ValueError(f"A must have shape (constraints, {size}, {size}), got {np.shape(A)}")
+    if np.ndim(A) != 3 or len(A) == 0:
+        raise ValueError(f"A must have shape (constraints >= 1, {size}, {size}), got {np.shape(A)}")
     constraints = [_exact_symmetric(f"A[{i}]", matrix, size) for i, matrix in enumerate(A)]
     values, multipliers = _exact_vector("b", b, len(A)), _exact_vector("y", y, len(A))
     radius = exact_fraction(trace_bound, "trace_bound")
@@ -193,7 +193,7 @@ def entropy_bounds(z: Vector, lam: float | Fraction, p: Vector, nu: float | Frac
     Fraction(0, 1)
     """
     scores = _exact_vector("z", finite_array("z", z, 1), len(z))
-    positive("lam", float(lam))
+    positive("lam", lam)
     exact_lam, exact_nu = exact_fraction(lam, "lam"), exact_fraction(nu, "nu")
     weights = [max(x, Fraction(0)) for x in _exact_vector("p", p, len(scores))]
     total = sum(weights, Fraction(0))
@@ -231,7 +231,7 @@ def entropy_sup(z: Vector, lam: float | Fraction) -> Enclosure:
     (0.6201145069582775, True)
     """
     scores = finite_array("z", z, 1)
-    temperature = positive("lam", float(lam))
+    temperature = positive("lam", lam)
     top = scores.max()
     masses = np.exp((scores - top) / temperature)
     nu = top + temperature * (np.log(masses.sum()) - 1)
@@ -244,6 +244,9 @@ class _LinearProgramme:
     def __init__(self, c: Vector, G: Matrix, h: Vector, E: Matrix, f: Vector, upper: Vector):
         size = len(finite_array("c", c, 1))
         self.c = _exact_vector("c", c, size)
+        for names, rows, right in (("h", "G"), G, h), (("f", "E"), E, f):
+            if len(rows) != len(right):
+                raise ValueError(f"{names[0]} must have one entry per row of {names[1]}, got {len(right)}, {len(rows)}")
         self.h, self.f = _exact_vector("h", h, len(h)), _exact_vector("f", f, len(f))
         self.G, self.E = _exact_rows("G", G, len(h), size), _exact_rows("E", E, len(f), size)
         self.upper = _exact_vector("upper", upper, size)
@@ -310,8 +313,15 @@ def _is_positive_semidefinite(matrix: list[Row], shift: Fraction) -> bool:
     return True
 
 
+def _real(name: str, values: object) -> np.ndarray:
+    array = np.asarray(values)
+    if array.dtype.kind not in "fiu":
+        raise ValueError(f"{name} must hold real numbers, got {array.dtype}")
+    return array.astype(float)
+
+
 def _exact_vector(name: str, values: Vector, size: int) -> Row:
-    array = np.asarray(values, dtype=float)
+    array = _real(name, values)
     if array.shape != (size,):
         raise ValueError(f"{name} must have shape ({size},), got {array.shape}")
     if not np.isfinite(array).all():
@@ -320,7 +330,7 @@ def _exact_vector(name: str, values: Vector, size: int) -> Row:
 
 
 def _exact_rows(name: str, values: Matrix, rows: int, columns: int) -> list[Row]:
-    array = np.asarray(values, dtype=float)
+    array = _real(name, values)
     if array.shape != (rows, columns):
         raise ValueError(f"{name} must have shape ({rows}, {columns}), got {array.shape}")
     return [_exact_vector(name, row, columns) for row in array]

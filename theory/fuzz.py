@@ -20,7 +20,7 @@ import numpy as np
 from jaxtyping import Float
 from numpy.typing import ArrayLike
 
-from theory.validation import positive, whole_number
+from theory.validation import at_least, positive, same_shape, whole_number
 
 __all__ = ["Bound", "BoundReport", "bound_ratio", "check_bound"]
 
@@ -100,6 +100,9 @@ def check_bound(
     """
     whole_number("instances", instances, 1)
     positive("tolerance", tolerance)
+    whole_number("seed", seed, 0)
+    whole_number("rounds", rounds, 0)
+    at_least("rounding", rounding, 0.0)
     rng = np.random.default_rng(seed)
     elite: dict[str, np.ndarray] = {}
     ratios = np.empty(0)
@@ -119,13 +122,24 @@ def bound_ratio(lhs: Values, rhs: Values, rounding: float = 1e-12) -> Values:
     """A ratio that is at most 1 exactly where ``lhs <= rhs``, whatever the signs.
 
     ``lhs/rhs`` for positive ``rhs``; for negative ``rhs`` the inverse; 0 or infinity where one side
-    cannot be divided. Differences within ``rounding`` give at most 1.
+    cannot be divided. Differences within ``rounding`` give at most 1. Raises ``ValueError`` for sides that are not
+    real, have NaN or other shapes, and for a negative ``rounding``.
     """
+    lhs, rhs = _side("lhs", lhs), _side("rhs", rhs)
+    same_shape(("lhs", "rhs"), (lhs, rhs))
+    at_least("rounding", rounding, 0.0)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         ratio = np.where(rhs > 0, lhs / rhs, np.where(lhs < 0, rhs / lhs, np.inf))
     ratio = np.where((rhs >= 0) & (lhs <= 0), 0.0, ratio)
     ratio = np.where(np.isposinf(rhs), 0.0, ratio)
     return np.where(lhs - rhs <= rounding, np.minimum(ratio, 1.0), ratio)
+
+
+def _side(name: str, values: Values) -> np.ndarray:
+    array = np.asarray(values)
+    if array.dtype.kind not in "fiub" or np.isnan(array).any():
+        raise ValueError(f"{name} must hold real numbers and no NaN, got {array.dtype} with {values!r:.60}")
+    return array.astype(np.float64)
 
 
 def _evaluate(lhs: Side, rhs: Side, sample: Sample, rounding: float) -> np.ndarray:

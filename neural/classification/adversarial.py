@@ -27,7 +27,17 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from neural.classification.comp_sum import comp_sum
-from neural.validation import Reduction, floating, positive, reduce
+from neural.validation import (
+    Reduction,
+    at_least,
+    class_indices,
+    finite_contents,
+    floating,
+    one_of,
+    positive,
+    reduce,
+    whole_number,
+)
 
 __all__ = [
     "AdversarialTrainer",
@@ -80,10 +90,11 @@ def smooth_adversarial_comp_sum(
     ``projected_gradient_attack``, and for ``rho <= 0`` or ``nu < 0``.
     """
     positive("rho", rho)
-    if nu is not None and not (math.isfinite(nu) and nu >= 0):
-        raise ValueError(f"nu must be a finite number of at least 0 or None, got {nu!r}")
+    if nu is not None:
+        at_least("nu", nu, 0)
     _check_attack(x, eps, steps, norm, step_size, box)
     logits = model(x)
+    class_indices("y", y, len(x), logits.shape[1])
     clean = comp_sum(logits / rho, y, tau, "none")
     if eps == 0:
         return reduce(clean, reduction)
@@ -116,10 +127,10 @@ def trades_loss(
     Starts uniformly in the ball, as every attack here (the authors' code starts from noise of size 1e-3). Arguments
     and errors as in ``smooth_adversarial_comp_sum``; also ``beta < 0``. Source: Zhang et al. (2019), Algorithm 1.
     """
-    if not (math.isfinite(beta) and beta >= 0):
-        raise ValueError(f"beta must be a finite number of at least 0, got {beta!r}")
+    at_least("beta", beta, 0)
     _check_attack(x, eps, steps, norm, step_size, box)
     logits = model(x)
+    class_indices("y", y, len(x), logits.shape[1])
     clean = comp_sum(logits, y)
     with _evaluating(model):
         with torch.no_grad():
@@ -148,7 +159,10 @@ def pgd_adversarial_loss(
 
     Arguments and errors as in ``smooth_adversarial_comp_sum``. Source: Madry et al. (2018), Eq. 2.1.
     """
+    _check_attack(x, eps, steps, norm, step_size, box)
     with _evaluating(model):
+        with torch.no_grad():
+            class_indices("y", y, len(x), model(x).shape[1])
         attacked = projected_gradient_attack(
             lambda z: comp_sum(model(z), y, reduction="none"), x, eps,
             steps=steps, norm=norm, step_size=step_size, box=box, generator=generator,
@@ -173,7 +187,10 @@ def robust_accuracy(
     An upper bound on robust accuracy, as every attack gives; at ``eps = 0`` the clean accuracy. Ties count as errors.
     Arguments and errors as in ``projected_gradient_attack``.
     """
+    _check_attack(x, eps, steps, norm, step_size, box)
     with _evaluating(model):
+        with torch.no_grad():
+            class_indices("y", y, len(x), model(x).shape[1])
 
         def margin(z: Tensor) -> Tensor:
             logits = model(z)
@@ -266,11 +283,11 @@ class AdversarialTrainer:
         for name, number, least in (
             ("epochs", epochs, 1), ("batch_size", batch_size, 1), ("warmup_epochs", warmup_epochs, 0),
         ):  # fmt: skip
-            if isinstance(number, bool) or not isinstance(number, int) or number < least:
-                raise ValueError(f"{name} must be a whole number of at least {least}, got {number!r}")
+            whole_number(name, number, least)
         positive("learning_rate", learning_rate)
         positive("momentum", momentum)
         positive("clip_norm", clip_norm)
+        at_least("weight_decay", weight_decay, 0)
         self.model, self.objective = model, objective
         self.epochs, self.batch_size, self.warmup_epochs = epochs, batch_size, warmup_epochs
         self.clip_norm, self.seed = clip_norm, seed
@@ -284,8 +301,10 @@ class AdversarialTrainer:
         Raises ``ValueError`` for an empty x or labels of another number.
         """
         floating("x", x)
-        if len(x) != len(y):
-            raise ValueError(f"y must have one label per input, got {len(y)} for {len(x)}")
+        finite_contents("x", x)
+        class_indices("y", y, len(x))
+        with _evaluating(self.model), torch.no_grad():
+            class_indices("y", y, len(x), self.model(x[:1]).shape[1])
         generator = torch.Generator(x.device).manual_seed(self.seed)
         batches = math.ceil(len(x) / self.batch_size)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(self.optimizer, self.epochs * batches)
@@ -360,12 +379,10 @@ def _evaluating(model: nn.Module) -> Iterator[None]:
 
 def _check_attack(x: Tensor, eps: float, steps: int, norm: str, step_size: float | None, box: Box | None) -> None:
     floating("x", x)
-    if not isinstance(eps, int | float) or not math.isfinite(eps) or eps < 0:
-        raise ValueError(f"eps must be a finite number of at least 0, got {eps!r}")
-    if isinstance(steps, bool) or not isinstance(steps, int) or steps < 0:
-        raise ValueError(f"steps must be a whole number of at least 0, got {steps!r}")
-    if norm not in ("linf", "l2"):
-        raise ValueError(f"norm must be 'linf' or 'l2', got {norm!r}")
+    finite_contents("x", x)
+    at_least("eps", eps, 0)
+    whole_number("steps", steps, 0)
+    one_of("norm", norm, ("linf", "l2"))
     if step_size is not None:
         positive("step_size", step_size)
     if box is not None:

@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from neural.validation import Reduction, floating, reduce
+from neural.validation import Reduction, at_least, finite_contents, floating, indices, one_of, reduce
 
 __all__ = ["CompSumLoss", "comp_sum"]
 
@@ -44,10 +44,11 @@ def comp_sum(
     For ``tau < 1`` the loss and its gradient grow like ``S_y^{tau−1}``. Where that exceeds the square root of the
     largest number of the dtype (e^44 in float32, e^354 in float64) the loss goes on linearly in ``−log S_y``: it stays
     finite and increasing, its gradient keeps its direction, and the squares that a gradient norm sums do not overflow
-    for means over a batch. Clip gradient norms when training with tau < 1. NaN logits give NaN.
+    for means over a batch. Clip gradient norms when training with tau < 1. A logit of −inf takes a class out.
 
     Raises ``ValueError`` for ``tau`` negative or not finite, fewer than two classes, shapes that do not fit, targets
-    that are not whole numbers or (on CPU) not in ``0 … classes − 1``, an empty batch, or an unknown reduction.
+    that are not whole numbers or (on CPU) not in ``0 … classes − 1``, an empty batch, an unknown reduction, or (on CPU)
+    logits whose cross-entropy is not finite.
 
     >>> comp_sum(torch.zeros(1, 4), torch.tensor([2]), tau=2.0)
     tensor(0.7500)
@@ -58,6 +59,7 @@ def comp_sum(
     except IndexError:  # torch looks at CPU labels anyway: no second look while they are right
         low, high = (int(end) for end in torch.aminmax(target))
         raise ValueError(f"target must be in 0 … {logits.shape[1] - 1}, got {low} … {high}") from None
+    finite_contents("logits (their cross-entropy)", entropy)
     return reduce(_of_cross_entropy(entropy, float(tau)), reduction)
 
 
@@ -66,7 +68,8 @@ class CompSumLoss(nn.Module):
 
     def __init__(self, tau: float = 1.0, reduction: Reduction = "mean") -> None:
         super().__init__()
-        _check_tau(tau)
+        at_least("tau", tau, 0)
+        one_of("reduction", reduction, ("mean", "sum", "none"))
         self.tau = tau
         self.reduction: Reduction = reduction
 
@@ -95,19 +98,13 @@ def _of_cross_entropy(entropy: Tensor, tau: float) -> Tensor:
     return (torch.expm1(exponent.clamp(max=limit)) + math.exp(limit) * F.relu(exponent - limit)) / (1 - tau)
 
 
-def _check_tau(tau: float) -> None:
-    if not isinstance(tau, int | float) or not math.isfinite(tau) or tau < 0:
-        raise ValueError(f"tau must be a finite number of at least 0, got {tau!r}")
-
-
 def _check(logits: Tensor, target: Tensor, tau: float) -> None:
-    _check_tau(tau)
+    at_least("tau", tau, 0)
     floating("logits", logits)
     if logits.ndim < 2 or logits.shape[1] < 2:
         raise ValueError(f"logits must have shape (batch, classes >= 2, ...), got {tuple(logits.shape)}")
+    indices("target", target)
     if target.shape != logits.shape[:1] + logits.shape[2:]:
         raise ValueError(
             f"target must have the shape of logits without classes, got {tuple(target.shape)} for {tuple(logits.shape)}"
         )
-    if target.is_floating_point() or target.is_complex() or target.dtype == torch.bool:
-        raise ValueError(f"target must hold class indices, got {target.dtype}")

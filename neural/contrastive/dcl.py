@@ -24,7 +24,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from neural.contrastive.similarity import log_negative_mass, positive_similarity, unit_rows
-from neural.validation import Reduction, finite_contents, floating, positive, reduce
+from neural.validation import Reduction, finite_contents, floating, one_of, positive, reduce, whole_number
 
 __all__ = [
     "DCLLoss",
@@ -75,8 +75,8 @@ def info_nce_loss(
     """
     u1, u2 = _checked_views(z1, z2, temperature, normalize)
     positive("sigma", sigma)
-    if chunk_size is not None and (isinstance(chunk_size, bool) or not isinstance(chunk_size, int) or chunk_size < 1):
-        raise ValueError(f"chunk_size must be a whole number of at least 1, got {chunk_size!r}")
+    if chunk_size is not None:
+        whole_number("chunk_size", chunk_size, 1)
     if weight not in (None, "mvmf"):
         raise ValueError(f"weight must be None or 'mvmf', got {weight!r}")
     if weight is not None and not decoupled:
@@ -152,6 +152,9 @@ class InfoNCELoss(nn.Module):
     ) -> None:
         super().__init__()
         positive("temperature", temperature)
+        one_of("reduction", reduction, ("mean", "sum", "none"))
+        if chunk_size is not None:
+            whole_number("chunk_size", chunk_size, 1)
         self.temperature, self.chunk_size = temperature, chunk_size
         self.reduction: Reduction = reduction
 

@@ -17,6 +17,8 @@ from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 from torch import Tensor
 
+from neural.validation import at_least, finite_contents, floating, whole_number
+
 __all__ = ["LabelledImages", "Views", "clutter", "digits", "glyphs"]
 
 SIDE = 8
@@ -38,7 +40,11 @@ class LabelledImages:
 
 
 def digits(seed: int) -> LabelledImages:
-    """Handwritten digits with pixels in [0, 1], split 70/30 by class with this seed."""
+    """Handwritten digits with pixels in [0, 1], split 70/30 by class with this seed.
+
+    Raises ``ValueError`` for a seed that is not a whole number of at least 0.
+    """
+    whole_number("seed", seed, 0)
     pixels, labels = load_digits(return_X_y=True)
     return _split(torch.tensor(pixels, dtype=torch.float32) / 16, torch.tensor(labels), seed)
 
@@ -48,10 +54,13 @@ def glyphs(
 ) -> LabelledImages:
     """Generated patterns: a smooth random field per class plus ``within`` times a smoother one per image.
 
-    Raises ``ValueError`` for fewer than two classes or images per class.
+    Raises ``ValueError`` for fewer than two classes or images per class, a negative ``within`` or seed.
     """
-    if classes < 2 or per_class < 2:
-        raise ValueError(f"classes and per_class must be at least 2, got {classes} and {per_class}")
+    for name, number, least in (
+        ("classes", classes, 2), ("per_class", per_class, 2), ("seed", seed, 0), ("split_seed", split_seed, 0),
+    ):  # fmt: skip
+        whole_number(name, number, least)
+    at_least("within", within, 0)
     generator = torch.Generator().manual_seed(seed)
     patterns = F.interpolate(
         torch.randn(classes, 1, 5, 5, generator=generator), size=(SIDE, SIDE), mode="bicubic", align_corners=False
@@ -65,7 +74,13 @@ def glyphs(
 def clutter(
     images: Float[Tensor, "batch pixels"], amplitude: float, generator: torch.Generator
 ) -> Float[Tensor, "batch pixels"]:
-    """Images plus twelve fixed smooth patterns in random amounts of standard deviation ``amplitude``."""
+    """Images plus twelve fixed smooth patterns in random amounts of standard deviation ``amplitude``.
+
+    Raises ``ValueError`` for images that are not floating-point rows of 64 pixels or (on CPU) not finite, and for a
+    negative ``amplitude``.
+    """
+    _check_images(images)
+    at_least("amplitude", amplitude, 0)
     patterns = _smooth_fields(_CLUTTER_PATTERNS, torch.Generator().manual_seed(_CLUTTER_SEED))
     patterns = F.normalize(patterns, dim=1).to(images.device, images.dtype)
     amounts = torch.randn(len(images), _CLUTTER_PATTERNS, generator=generator, device=images.device, dtype=images.dtype)
@@ -78,6 +93,7 @@ class Views:
 
     Rotation within ±0.35 rad, scale within 20 %, translation within ``shift`` pixels, a contrast factor within
     ``contrast`` of 1, Gaussian ``noise`` per pixel, an erased square of ``erase`` pixels a side, and clutter.
+    Raises ``ValueError`` for a strength that is negative or not finite, and for an ``erase`` not in 0 … 8.
     """
 
     shift: float = 0.5
@@ -86,10 +102,18 @@ class Views:
     contrast: float = 0.3
     clutter: float = 0.15
 
+    def __post_init__(self) -> None:
+        for name in ("shift", "noise", "contrast", "clutter"):
+            at_least(name, getattr(self, name), 0)
+        whole_number("erase", self.erase, 0)
+        if self.erase > SIDE:
+            raise ValueError(f"erase must be at most {SIDE} pixels, got {self.erase}")
+
     def __call__(
         self, images: Float[Tensor, "batch pixels"], generator: torch.Generator
     ) -> Float[Tensor, "batch pixels"]:
-        """One random view of every image."""
+        """One random view of every image; raises ``ValueError`` as ``clutter``."""
+        _check_images(images)
         count, device = len(images), images.device
 
         def uniform(low: float, high: float) -> Tensor:
@@ -110,6 +134,7 @@ class Views:
 
     def evaluation_copies(self, images: Float[Tensor, "batch pixels"]) -> Float[Tensor, "batch pixels"]:
         """The images with clutter drawn once and for all: what representations are evaluated on."""
+        _check_images(images)
         return clutter(images, self.clutter, torch.Generator(images.device).manual_seed(_EVALUATION_SEED))
 
     def _kept(self, count: int, generator: torch.Generator, device: torch.device) -> Tensor:
@@ -117,6 +142,13 @@ class Views:
         pixel = torch.arange(SIDE, device=device)
         down, across = ((pixel >= c) & (pixel < c + self.erase) for c in corner)
         return (~(down[:, :, None] & across[:, None, :])).flatten(1).float()
+
+
+def _check_images(images: Tensor) -> None:
+    floating("images", images, 2)
+    if images.shape[1] != SIDE * SIDE:
+        raise ValueError(f"images must have {SIDE * SIDE} pixels, got shape {tuple(images.shape)}")
+    finite_contents("images", images)
 
 
 def _smooth_fields(count: int, generator: torch.Generator) -> Tensor:

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from neural.contrastive.images import SIDE, Views
 from neural.ensemble import EnsembleBatchNorm, EnsembleLinear, EnsembleSGD
 from neural.models import SmallResNet
+from neural.validation import finite_contents, floating, whole_number
 
 __all__ = ["EncoderEnsemble", "ResNetEnsemble", "StackedLoss", "encode", "pretrain"]
 
@@ -38,6 +39,8 @@ class EncoderEnsemble(nn.Module):
 
     def __init__(self, models: int, *, generator: torch.Generator, pixels: int = SIDE**2, width: int = 256) -> None:
         super().__init__()
+        for name, number in (("models", models), ("pixels", pixels), ("width", width)):
+            whole_number(name, number, 1)
         device = generator.device
         self.models = models
         self.encoder = nn.Sequential(
@@ -65,6 +68,8 @@ class ResNetEnsemble(nn.Module):
 
     def __init__(self, models: int, *, seed: int, device: str, width: int = 32) -> None:
         super().__init__()
+        for name, number, least in (("models", models, 1), ("seed", seed, 0), ("width", width, 1)):
+            whole_number(name, number, least)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             encoder, projector = SmallResNet(1, width, 128), nn.Sequential(nn.ReLU(), nn.Linear(128, 64))
@@ -97,8 +102,13 @@ def pretrain(
 
     ``loss(z1, z2, step)`` gives one loss per model from the projections. Batches go through random
     permutations of the images, so that no batch holds an image twice. Raises ``ValueError`` for a batch of
-    fewer than two images or more than there are, and for a rate per model where parameters are not stacked.
+    fewer than two images or more than there are, for a rate per model where parameters are not stacked, for images that
+    are not floating-point rows or (on CPU) not finite, and for numbers out of range.
     """
+    floating("images", images, 2)
+    finite_contents("images", images)
+    whole_number("batch_size", batch_size, 2)
+    whole_number("steps", steps, 0)
     if isinstance(learning_rate, Tensor) and not isinstance(models, EncoderEnsemble):
         raise ValueError(f"learning_rate must be one number for {type(models).__name__}, got a tensor")
     if not 2 <= batch_size <= len(images):
@@ -116,7 +126,12 @@ def pretrain(
 def encode(
     models: EncoderEnsemble | ResNetEnsemble, images: Float[Tensor, "samples pixels"]
 ) -> tuple[Float[Tensor, "models samples features"], Float[Tensor, "models samples dim"]]:
-    """Features and unit projections of images by every model, in evaluation mode."""
+    """Features and unit projections of images by every model, in evaluation mode.
+
+    Raises ``ValueError`` for images that are not floating-point rows or (on CPU) not finite.
+    """
+    floating("images", images, 2)
+    finite_contents("images", images)
     models.eval()
     features, projections = models(images)
     return features, F.normalize(projections, dim=-1)

@@ -110,7 +110,7 @@ def test_pretraining_lowers_the_loss_and_no_batch_holds_an_image_twice():
     models = EncoderEnsemble(1, generator=generator, width=32)
     pretrain(models, data.train, loss, views=Views(), batch_size=64, steps=60, learning_rate=0.05, generator=generator)
     assert np.mean(losses[-10:]) < np.mean(losses[:10]) - 0.2
-    with pytest.raises(ValueError, match="batch_size must be between"):
+    with pytest.raises(ValueError, match="batch_size must be a whole number of at least 2"):
         pretrain(models, data.train, loss, views=Views(), batch_size=1, steps=1, learning_rate=0.1, generator=generator)
 
 

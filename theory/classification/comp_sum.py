@@ -51,7 +51,7 @@ from theory.classification.comp_sum_risk import (
     minimal_risk,
 )
 from theory.fuzz import Bound
-from theory.validation import finite_array, whole_number
+from theory.validation import at_least, finite_array, whole_number
 
 __all__ = [
     "HConsistencyBound",
@@ -130,9 +130,11 @@ class HConsistencyBound:
         """The largest ``R_01(h) − R*_01(H)`` that ``R_tau(h) − R*_tau(H)`` and the two gaps allow.
 
         With both gaps left at 0 it is the bound for H = all measurable functions; for a restricted H that number is
-        wrong. Raises ``ValueError`` for a surrogate excess plus gap below 0.
+        wrong. Raises ``ValueError`` for a surrogate excess plus gap below 0, a 0-1 gap below 0, or NaN.
         """
-        return gamma(np.add(surrogate_excess, surrogate_gap), self.tau, self.n) - zero_one_gap
+        excess = _numbers("surrogate_excess", surrogate_excess) + _numbers("surrogate_gap", surrogate_gap)
+        excess = _checked_excess("surrogate_excess + surrogate_gap", excess)
+        return gamma(excess, self.tau, self.n) - _checked_excess("zero_one_gap", zero_one_gap)
 
 
 def gamma(t: Values, tau: float, n: int) -> Values:
@@ -145,7 +147,7 @@ def gamma(t: Values, tau: float, n: int) -> Values:
     (0.198997, 1.0)
     """
     tau, n = checked_tau(tau), whole_number("n", n, 2)
-    t = _checked_excess(t)
+    t = _checked_excess("t", t)
     largest = transform_with_slope(np.asarray(1.0), tau, n)[0]
     if tau >= 2:
         return (np.minimum(t, largest) / largest)[()]
@@ -186,7 +188,7 @@ def gamma_upper(t: Values, tau: float, n: int) -> Values:
     1.0
     """
     tau, n = checked_tau(tau), whole_number("n", n, 2)
-    return _majorant(_checked_excess(t), tau, n)[()]
+    return _majorant(_checked_excess("t", t), tau, n)[()]
 
 
 def minimizability_gap(
@@ -199,14 +201,12 @@ def minimizability_gap(
 
     ``R_star`` is the best risk in H, P the label distribution at each point, w the points' weights. Not negative for a
     true ``R_star``; an inexact one carries its error over. Raises ``ValueError`` for rows of P or a w that are not
-    distributions, sizes that differ, ``tau < 0`` or ``R_star`` not finite.
+    distributions, sizes that differ, ``tau < 0`` or ``R_star`` negative or not finite.
 
     >>> minimizability_gap(0.5, np.array([[1.0, 0.0], [0.0, 1.0]]), np.array([0.5, 0.5]), tau=2.0)
     0.5
     """
-    if not np.isfinite(R_star):
-        raise ValueError(f"R_star must be finite, got {R_star!r}")
-    return float(R_star - _mean_conditional_min(P, w, tau))
+    return at_least("R_star", R_star, 0.0) - _mean_conditional_min(P, w, tau)
 
 
 def gap_upper_bound(
@@ -221,9 +221,8 @@ def gap_upper_bound(
     is ``Phi_tau(R*_0)``, which does not increase in tau; with noisy labels it may. Raises ``ValueError`` as
     ``minimizability_gap``, and for ``R0_star < 0``.
     """
-    if not (np.isfinite(R0_star) and R0_star >= 0):
-        raise ValueError(f"R0_star must be a finite number of at least 0, got {R0_star!r}")
-    return float(comp_sum_phi(float(R0_star), tau) - _mean_conditional_min(P, w, tau))
+    R0_star = at_least("R0_star", R0_star, 0.0)
+    return float(comp_sum_phi(R0_star, tau) - _mean_conditional_min(P, w, tau))
 
 
 def _mean_conditional_min(P: np.ndarray, w: np.ndarray, tau: float) -> float:
@@ -236,12 +235,19 @@ def _mean_conditional_min(P: np.ndarray, w: np.ndarray, tau: float) -> float:
     return float(w @ minimal_risk(P, tau) / w.sum())
 
 
-def _checked_excess(t: Values) -> np.ndarray:
-    t = np.asarray(t, dtype=np.float64)
-    if t.size == 0 or not (t >= -1e-12).all():
-        worst = "no values" if t.size == 0 else f"{t.min()}"
-        raise ValueError(f"t must not be negative or NaN, got {worst}")
-    return np.asarray(np.maximum(t, 0.0))
+def _checked_excess(name: str, t: Values) -> np.ndarray:
+    raw = _numbers(name, t)
+    if raw.min() < -1e-12:
+        raise ValueError(f"{name} must not be negative, got {raw.min()}")
+    return np.asarray(np.maximum(raw, 0.0))
+
+
+def _numbers(name: str, values: Values) -> np.ndarray:
+    """Numbers that may be infinite, but not NaN."""
+    raw = np.asarray(values)
+    if raw.dtype.kind not in "fiu" or raw.size == 0 or np.isnan(raw).any():
+        raise ValueError(f"{name} must hold numbers and no NaN, got {values!r:.60}")
+    return np.asarray(raw, dtype=np.float64)
 
 
 def _interpolated_inverse(t: np.ndarray, tau: float, n: int) -> np.ndarray:

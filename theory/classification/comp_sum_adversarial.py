@@ -27,7 +27,7 @@ from jaxtyping import Float
 from theory.classification.comp_sum_calibration import checked_beta
 from theory.classification.comp_sum_risk import Values, checked_distribution, checked_tau, comp_sum_phi
 from theory.fuzz import Bound
-from theory.validation import finite_array, positive, whole_number
+from theory.validation import at_least, finite_array, positive, whole_number
 
 __all__ = [
     "adv_conditional_min",
@@ -75,8 +75,7 @@ def smooth_adversarial_loss(scores: Tables, tau: float, rho: float, nu: float) -
     """
     tau, rho = checked_tau(tau), positive("rho", rho)
     h = _checked_tables(scores)
-    if not (np.isfinite(nu) and nu >= 0):
-        raise ValueError(f"nu must be a finite number of at least 0, got {nu!r}")
+    nu = at_least("nu", nu, 0.0)
     with np.errstate(over="ignore"):
         wrong = np.exp(-_margins(h[..., 0, :]) / rho).sum(axis=-1) - 1
     if not np.isfinite(wrong).all():

@@ -102,8 +102,9 @@ def pooled_regret(
     p = checked_distribution(p)
     n = p.shape[-1]
     j = np.asarray(predicted)
-    if not np.issubdtype(j.dtype, np.integer) or j.size == 0 or j.min() < 0 or j.max() >= n:
-        raise ValueError(f"predicted must hold labels in 0 … {n - 1}, got {predicted!r}")
+    fits = np.issubdtype(j.dtype, np.integer) and j.size > 0 and j.min() >= 0 and j.max() < n
+    if not fits or j.shape not in ((), p.shape[:-1]):
+        raise ValueError(f"predicted must hold one label in 0 … {n - 1} per distribution, got {predicted!r}")
     j = np.broadcast_to(j, p.shape[:-1])[..., None]
     chosen = np.take_along_axis(p, j, axis=-1)
     others = -np.sort(-np.where(np.arange(n) == j, -1.0, p), axis=-1)[..., :-1]

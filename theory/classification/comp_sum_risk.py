@@ -19,7 +19,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy.special import entr, log_softmax, logsumexp
 
-from theory.validation import finite_array, positive
+from theory.validation import at_least, finite_array, positive
 
 __all__ = [
     "bounded_conditional_min",
@@ -175,9 +175,7 @@ def minimal_risk(p: np.ndarray, tau: float) -> np.ndarray:
 
 def checked_tau(tau: float) -> float:
     """``tau`` if it is a finite number of at least 0."""
-    if not (np.ndim(tau) == 0 and np.isfinite(tau) and tau >= 0):
-        raise ValueError(f"tau must be a finite number of at least 0, got {tau!r}")
-    return float(tau)
+    return at_least("tau", tau, 0.0)
 
 
 def checked_distribution(p: np.ndarray, name: str = "p") -> np.ndarray:

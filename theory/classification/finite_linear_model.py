@@ -20,7 +20,7 @@ from scipy.optimize import minimize
 from scipy.special import log_softmax
 
 from theory.classification.comp_sum_risk import checked_distribution, checked_tau, conditional_risk
-from theory.validation import finite_array, whole_number
+from theory.validation import class_labels, finite_array, whole_number
 
 __all__ = ["FiniteLinearModel"]
 
@@ -53,7 +53,14 @@ class FiniteLinearModel:
             raise ValueError(f"points must be strictly increasing, got {x.tolist()}")
 
     def scores(self, slopes: Lines, intercepts: Lines) -> Float[np.ndarray, "*batch points classes"]:
-        """Scores of one or many hypotheses, ``(..., classes)`` each, at every point."""
+        """Scores of one or many hypotheses, ``(..., classes)`` each, at every point.
+
+        Raises ``ValueError`` for lines that are not finite or not one per class.
+        """
+        slopes, intercepts = finite_array("slopes", slopes), finite_array("intercepts", intercepts)
+        for name, lines in (("slopes", slopes), ("intercepts", intercepts)):
+            if lines.ndim == 0 or lines.shape[-1] != self.classes:
+                raise ValueError(f"{name} must have {self.classes} classes along its last axis, got {lines.shape}")
         return self.points[:, None] * slopes[..., None, :] + intercepts[..., None, :]
 
     @cached_property
@@ -74,14 +81,10 @@ class FiniteLinearModel:
         occur lies below.
         Raises ``ValueError`` for a labelling that no hypothesis predicts.
         """
-        labels = np.asarray(sequence)
+        labels = class_labels("sequence", sequence, self.classes, len(self.points))
         starts = np.flatnonzero(np.diff(labels, prepend=-1))
         order = labels[starts]
-        if (
-            len(labels) != len(self.points)
-            or not set(order.tolist()) <= set(range(self.classes))
-            or len(set(order.tolist())) < len(order)
-        ):
+        if len(set(order.tolist())) < len(order):
             raise ValueError(f"sequence must be consecutive blocks of distinct labels, got {labels.tolist()}")
         cuts = (self.points[starts[1:] - 1] + self.points[starts[1:]]) / 2
         slopes, intercepts = np.zeros(self.classes), np.zeros(self.classes)
