@@ -29,7 +29,17 @@ import torch
 from jaxtyping import Bool, Float, Num, Shaped
 from torch import Tensor, nn
 
-from neural.validation import Reduction, at_least, floating, in_range, one_of, positive, reduce, whole_number
+from neural.validation import (
+    Reduction,
+    at_least,
+    finite_contents,
+    floating,
+    in_range,
+    one_of,
+    positive,
+    reduce,
+    whole_number,
+)
 
 __all__ = [
     "CausalNormClassifier",
@@ -265,7 +275,7 @@ def head_tail_weights(
             at_least(name, value, 0)
             value = torch.tensor(float(value))
         floating(name, value)
-        _check_finite(name, value)
+        finite_contents(name, value)
         if value.device.type == "cpu" and bool((value < 0).any()):
             raise ValueError(f"{name} must be at least 0, got {value.min().item():g}")
         logs.append(torch.log(value.detach().clamp_min(torch.finfo(value.dtype).tiny)))
@@ -292,12 +302,12 @@ def head_tail_balance_loss(
     Raises ``ValueError`` for errors of ``multi_focal_loss`` and ``head_tail_weights``, or branches of other shapes.
     """
     floating("balanced_logits", balanced_logits)
-    _check_finite("balanced_logits", balanced_logits)
+    finite_contents("balanced_logits", balanced_logits)
     for name, branch in (("head_logits", head_logits), ("tail_logits", tail_logits)):
         floating(name, branch)
         if branch.shape != balanced_logits.shape:
             raise ValueError(f"{name} must have shape {tuple(balanced_logits.shape)}, got {tuple(branch.shape)}")
-        _check_finite(name, branch)
+        finite_contents(name, branch)
 
     def loss(x: Tensor) -> Tensor:
         return multi_focal_loss(x, targets, class_weight, gamma_pos, gamma_neg, clip, "none").sum((-2, -1))
@@ -336,8 +346,8 @@ def causal_norm_logits(
             f"got {tuple(features.shape)} and {tuple(weight.shape)}"
         )
     _check_norm(features.shape[-1], heads, tau, gamma, alpha)
-    _check_finite("features", features)
-    _check_finite("weight", weight)
+    finite_contents("features", features)
+    finite_contents("weight", weight)
     x = _unit(features.unflatten(-1, (heads, -1)))
     parts = weight.unflatten(-1, (heads, -1))
     w = parts / (_norm(parts) + gamma)
@@ -345,7 +355,7 @@ def causal_norm_logits(
         floating("direction", direction)
         if direction.shape != features.shape[:-2] + features.shape[-1:]:
             raise ValueError(f"direction must have one number per input, got shape {tuple(direction.shape)}")
-        _check_finite("direction", direction)
+        finite_contents("direction", direction)
         c = _unit(direction.unflatten(-1, (heads, -1)).unsqueeze(-3))
         x = x - alpha * (x * c).sum(-1, keepdim=True) * c
     return tau / heads * x.flatten(-2) @ w.flatten(-2).transpose(-2, -1)
@@ -413,7 +423,7 @@ def multi_label_targets(logits: Logits, targets: Targets) -> Bool[Tensor, "*mode
         raise ValueError(f"targets must be a tensor of 0 and 1, got {got}")
     if targets.shape != logits.shape:
         raise ValueError(f"targets must have the shape of logits, {tuple(logits.shape)}, got {tuple(targets.shape)}")
-    _check_finite("logits", logits)
+    finite_contents("logits", logits)
     if targets.dtype == torch.bool:
         return targets
     if targets.device.type == "cpu" and any(float(end) != 0 for end in torch.aminmax(targets * targets - targets)):
@@ -469,19 +479,13 @@ class _MultiFocal(torch.autograd.Function):
         return gradient * slope, None, None, None, None, None, None
 
 
-def _check_finite(name: str, value: Tensor) -> None:
-    """As ``finite_contents``, by the ends of a CPU tensor: one reduction that losses of small batches can afford."""
-    if value.device.type == "cpu" and not all(math.isfinite(float(end)) for end in torch.aminmax(value.detach())):
-        raise ValueError(f"{name} must be finite, got NaN or infinite elements")
-
-
 def _exponent(name: str, value: Factor, logits: Tensor) -> Factor:
     if not isinstance(value, Tensor):
         at_least(name, value, 0)
         return float(value)
     floating(name, value)
     _check_broadcast(name, value, logits)
-    _check_finite(name, value)
+    finite_contents(name, value)
     if value.device.type == "cpu" and bool((value < 0).any()):
         raise ValueError(f"{name} must be at least 0, got {value.min().item():g}")
     return value
@@ -490,7 +494,7 @@ def _exponent(name: str, value: Factor, logits: Tensor) -> Factor:
 def _check_weight(weight: Tensor, logits: Tensor) -> Tensor:
     floating("class_weight", weight)
     _check_broadcast("class_weight", weight, logits)
-    _check_finite("class_weight", weight)
+    finite_contents("class_weight", weight)
     if weight.device.type == "cpu" and bool((weight <= 0).any()):
         raise ValueError(f"class_weight must be above 0, got {weight.min().item():g}")
     return weight.to(logits.dtype)
@@ -511,7 +515,7 @@ def _check_counts(counts: Tensor) -> None:
     if counts.ndim == 0:
         raise ValueError("counts must have one entry per class, got a single number")
     if counts.is_floating_point():
-        _check_finite("counts", counts)
+        finite_contents("counts", counts)
     if counts.device.type == "cpu" and bool((counts < 0).any()):
         raise ValueError(f"counts must be at least 0, got {counts.min().item():g}")
 
@@ -519,7 +523,7 @@ def _check_counts(counts: Tensor) -> None:
 def _check_recovery(tau: Factor, margin: float, class_aware: bool) -> None:
     if isinstance(tau, Tensor):
         floating("tau", tau)
-        _check_finite("tau", tau)
+        finite_contents("tau", tau)
     else:
         in_range("tau", tau, 0, 1)
     at_least("margin", margin, 0)
