@@ -9,7 +9,8 @@ import pytest
 
 from simulations import discovery
 
-BLOCKS = re.findall(r"```python\n(.*?)```", (discovery.ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+README = (discovery.ROOT / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 
 
 def _block(word: str) -> str:
@@ -37,6 +38,16 @@ def test_the_proving_snippet_proves():
     names: dict = {}
     exec(_block("certify_nonnegative("), names)
     assert names["certificate"].proved is True
+
+
+def test_the_analyser_snippet_prints_what_is_printed_below_it(capsys):
+    pytest.importorskip("flint")
+    block = _block("analyse_margin_loss(")
+    shown = README.split(block)[1].split("```")[2].strip().splitlines()
+    exec(block, {})
+    printed = capsys.readouterr().out.strip().splitlines()
+    assert len(shown) == len(printed) == 2
+    assert [re.sub(r"[\d.]{7,}", "…", line) for line in printed] == [re.sub(r"[\d.]{7,}", "…", line) for line in shown]
 
 
 def test_the_redrawing_snippet_names_what_exists():

@@ -3,6 +3,7 @@
 import math
 import numbers
 from collections.abc import Collection, Sequence
+from fractions import Fraction
 
 import numpy as np
 
@@ -55,7 +56,7 @@ def class_labels(name: str, value: object, classes: int | None = None, length: i
     return raw.astype(np.int64)
 
 
-def positive(name: str, value: float) -> float:
+def positive(name: str, value: float | Fraction) -> float:
     """``value`` if it is a finite number above 0."""
     number = _number(name, value, "a finite number above 0")
     if not (math.isfinite(number) and number > 0):

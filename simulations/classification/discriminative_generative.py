@@ -256,7 +256,7 @@ class Regimes:
     """The paper's mixture: numbers of features for K classes, draws per m, and the excess error to reach."""
 
     classes: tuple[int, ...] = (2, 2, 2, 2, 3, 3)
-    features: tuple[int, ...] = (50, 100, 200, 400, 50, 200)
+    features: tuple[int, ...] = (50, 100, 200, 300, 50, 150)
     tuned_classes: tuple[int, ...] = (2,)
     excess: float = 0.01
     repeats: int = 3
@@ -389,7 +389,7 @@ class Real:
 
     digits: tuple[int, ...] = (20, 100, 400)
     breast_cancer: tuple[int, ...] = (4, 32, 256)
-    network: tuple[int, ...] = (10, 50, 200)
+    network: tuple[int, ...] = (10, 200)
     smoothings: tuple[float, ...] = (1e-9, 1e-3, 3e-2, 1.0)
     relative_smoothings: tuple[float, ...] = (1e-9, 1e-2, 0.3, 10.0)
     penalties: tuple[float, ...] = (1.0, 30.0, 1e3, 3e4)

@@ -437,7 +437,7 @@ class Words:
 
     vocabulary: int = 500
     order: int = 4
-    windows: int = 16_000
+    windows: int = 12_000
     embedding: int = 16
     width: int = 32
     epochs: int = 2
