@@ -8,6 +8,7 @@ import pytest
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 REQUIRED = "LEMMATA_REQUIRE_BROWSER"
+LONG = "dice_whose_address_is_wider_than_a_phone"
 
 
 @pytest.fixture(scope="module")
@@ -30,10 +31,10 @@ def gallery(house):
         (house.root / room / "games").mkdir()
         (house.root / room / "games" / "__init__.py").write_text("")
     toy = house.paper.read_text()
-    (house.root / "simulations" / "games" / "dice.py").write_text(
+    (house.root / "simulations" / "games" / f"{LONG}.py").write_text(
         toy.replace("above=1.0", "above=3.0").replace('title="Toys"', 'title="Dice <b>& \\"co\\"</b>"')
     )
-    shutil.copy(house.root / "paper_figures/toys/toy.py", house.root / "paper_figures/games/dice.py")
+    shutil.copy(house.root / "paper_figures/toys/toy.py", house.root / f"paper_figures/games/{LONG}.py")
     answer = house.run("--jobs", "1", module="paper_figures")
     assert answer.returncode == 0, answer.stderr
     return house.root / "build" / "gallery" / "index.html"

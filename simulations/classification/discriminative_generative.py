@@ -255,8 +255,8 @@ def simulate_concentration(settings: Concentration, seed: int, device: str) -> p
 class Regimes:
     """The paper's mixture: numbers of features for K classes, draws per m, and the excess error to reach."""
 
-    classes: tuple[int, ...] = (2, 2, 2, 2, 3, 3)
-    features: tuple[int, ...] = (50, 100, 200, 300, 50, 150)
+    classes: tuple[int, ...] = (2, 2, 2, 3, 3)
+    features: tuple[int, ...] = (50, 100, 200, 50, 150)
     tuned_classes: tuple[int, ...] = (2,)
     excess: float = 0.01
     repeats: int = 3
