@@ -2,14 +2,14 @@
 
 *identities* compares losses, gradients and the recovering rule with independent computations; beside the rule stands
 one without the class mean, which must add labels that it must not. *vectors* are sums of class means with Gaussian
-noise, as in the card's set-up: the prior falls from 0.35 to 0.01 and 40 % of positives are hidden. *canvases* are
+noise: the prior falls from 0.35 to 0.01 and 40 % of positives are hidden. *canvases* are
 real images: scikit-learn's handwritten digits, several to a canvas, each digit a class, the order of digits from
 frequent to rare drawn anew in every replicate; networks look at the canvas through one convolution and keep every
 feature's maximum. Training, held-out and test canvases share no image. Tests have all labels and one prior for all
 classes.
 
 All methods start from the same weights and, but for the branches of the balancer, see the same batches; all are
-trained at once. Every method, baselines included, gets five settings (ablations three each), all of which are rows of
+trained at once. Every method, baselines included, gets five settings, arms of the ablation too, all of which are rows of
 the table with their held-out score; the judges take each method's setting with the best mean over replicates. BCE
 with recovered labels in the place of observed ones, and the multi-focal loss likewise, show the feedback that the
 auxiliary loss avoids.
@@ -321,7 +321,7 @@ class _Model:
 
 
 def _methods(settings: Training) -> list[_Model]:
-    """Every network that is trained: five settings a method, three an arm of the ablation."""
+    """Every network that is trained: five settings a method, and an arm of the ablation."""
     rate, exponent = settings.learning_rate, settings.exponent
 
     def around(model: _Model, *others: _Model) -> list[_Model]:
