@@ -9,8 +9,8 @@ feature's maximum. Training, held-out and test canvases share no image. Tests ha
 classes.
 
 All methods start from the same weights and, but for the branches of the balancer, see the same batches; all are
-trained at once. Every method, baselines included, gets five settings, arms of the ablation too, all of which are rows of
-the table with their held-out score; the judges take each method's setting with the best mean over replicates. BCE
+trained at once. Every method, baselines and arms of the ablation included, gets five settings, all of which are rows
+of the table with their held-out score; the judges take each method's setting with the best mean over replicates. BCE
 with recovered labels in the place of observed ones, and the multi-focal loss likewise, show the feedback that the
 auxiliary loss avoids.
 """
