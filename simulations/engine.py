@@ -180,7 +180,7 @@ def _outcomes(
     waiting = dict(enumerate(shared))
     if shared:
         try:
-            with _parallel(backend, scheduler, jobs) as parallel:
+            with _torn_down_quietly(), _parallel(backend, scheduler, jobs) as parallel:
                 calls = (joblib.delayed(_numbered)(number, *_call(task, device)) for number, task in enumerate(shared))
                 for number, outcome in cast("Iterable[tuple[int, _Outcome]]", parallel(calls)):
                     yield waiting.pop(number), outcome
@@ -209,6 +209,33 @@ def _parallel(backend: Backend, scheduler: str | None, jobs: int) -> Iterator[jo
         stack.enter_context(Client(address))
         with joblib.parallel_config(backend="dask"):
             yield joblib.Parallel(n_jobs=-1, return_as="generator_unordered")
+
+
+@contextlib.contextmanager
+def _torn_down_quietly() -> Iterator[None]:
+    """Keep to itself what loky's own thread raises while a pool is torn down because the run was interrupted.
+
+    That thread may still look for work that has just been withdrawn.
+    """
+    raised: list[threading.ExceptHookArgs] = []
+    original = threading.excepthook
+
+    def hook(arguments: threading.ExceptHookArgs) -> None:
+        if arguments.thread is not None and arguments.thread.name.startswith("ExecutorManagerThread"):
+            raised.append(arguments)
+        else:
+            original(arguments)
+
+    threading.excepthook = hook
+    try:
+        yield
+    except (KeyboardInterrupt, GeneratorExit):
+        raised.clear()
+        raise
+    finally:
+        threading.excepthook = original
+        for arguments in raised:
+            original(arguments)
 
 
 def _one_by_one(tasks: list[Task], device: str) -> Iterator[tuple[Task, _Outcome]]:

@@ -116,8 +116,9 @@ def public_names(module: str) -> list[str]:
 
 
 def _is_passive(each: type) -> bool:
-    """A dataclass that takes what it is given, and has no method to which that could be wrong."""
-    return (dataclasses.is_dataclass(each) and not hasattr(each, "__post_init__")) or inspect.isabstract(each)
+    """A record that takes what it is given, and has no method to which that could be wrong."""
+    is_record = dataclasses.is_dataclass(each) or (issubclass(each, tuple) and hasattr(each, "_fields"))
+    return (is_record and not hasattr(each, "__post_init__")) or inspect.isabstract(each)
 
 
 def mutations(case: Case) -> Iterator[tuple[str, str, dict[str, Any]]]:

@@ -11,7 +11,7 @@ from simulations.engine import compute, plan
 from simulations.runs import run
 
 ADDRESSES = discovery.addresses()
-RUN_IN_FULL = ["classification/comp_sum", "contrastive/dcl"]
+RUN_IN_FULL = ["classification/comp_sum", "classification/ldr", "contrastive/dcl"]
 """Papers whose quick preset is computed here; all are smoked with tiny settings."""
 
 

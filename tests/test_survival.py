@@ -137,7 +137,7 @@ def test_ctrl_c_keeps_what_is_finished_and_says_how_to_go_on(slow_house, uninter
     log = _log_of(house, run)
     assert run.returncode == 130
     assert "Interrupted. Finished replicates are kept" in log
-    assert "Traceback" not in log
+    assert "Traceback" not in log, log
     assert 2 <= len(_kept(house)) < REPLICATES
     assert not _partial_files(house)
     _until(lambda: not _alive_in(run.pid), 30)

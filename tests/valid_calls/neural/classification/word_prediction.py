@@ -31,3 +31,4 @@ ACCEPTED = {
     ("split_windows", "seed", "zero"): "any whole number from 0",
     ("fit", "seed", "zero"): "any whole number from 0",
 }
+TRUSTED = {"Windows.to": "a device, which torch checks"}
