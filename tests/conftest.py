@@ -13,8 +13,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import hypothesis
 import jaxtyping
 import pytest
+
+# The first example also imports and compiles; how long it takes says nothing on a busy machine.
+hypothesis.settings.register_profile("house", deadline=None)
+hypothesis.settings.load_profile("house")
 
 if importlib.util.find_spec("beartype") and "--benchmark-only" not in sys.argv:
     import beartype  # noqa: F401

@@ -2,8 +2,9 @@
 
 Three parts, usable alone. *Correction* adds positives of which the network is sure, and learns from them in an
 auxiliary loss (``LabelCorrector``); *modification* weighs positive and negative, frequent and rare entries
-differently (``multi_focal_loss``); *balance* guides one network by a head-biased and a tail-biased one
-(``head_tail_balance_loss``), with a classifier that normalises weights and features (``CausalNormClassifier``).
+differently (``multi_focal_loss``; guided by label co-occurrence in ``prior_focal``); *balance* guides one network by a
+head-biased and a tail-biased one (``head_tail_balance_loss``), with a classifier that normalises weights and features
+(``CausalNormClassifier``).
 
 With observed labels y, p = sigmoid(logits), q = min(1 − p + clip, 1) and class weights omega,
 
