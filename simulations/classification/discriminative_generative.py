@@ -255,8 +255,8 @@ def simulate_concentration(settings: Concentration, seed: int, device: str) -> p
 class Regimes:
     """The paper's mixture: numbers of features for K classes, draws per m, and the excess error to reach."""
 
-    classes: tuple[int, ...] = (2, 2, 2, 3, 3)
-    features: tuple[int, ...] = (50, 100, 200, 50, 150)
+    classes: tuple[int, ...] = (2, 2, 2, 2, 3, 3)
+    features: tuple[int, ...] = (50, 100, 200, 400, 50, 100)
     tuned_classes: tuple[int, ...] = (2,)
     excess: float = 0.01
     repeats: int = 3
@@ -387,7 +387,7 @@ def simulate_weak(settings: Weak, seed: int, device: str) -> pd.DataFrame:
 class Real:
     """Training sizes per data set, settings per method, and the network: 64–hidden–representation–5."""
 
-    digits: tuple[int, ...] = (20, 100, 400)
+    digits: tuple[int, ...] = (20, 400)
     breast_cancer: tuple[int, ...] = (4, 32, 256)
     network: tuple[int, ...] = (10, 200)
     smoothings: tuple[float, ...] = (1e-9, 1e-3, 3e-2, 1.0)
