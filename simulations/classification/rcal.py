@@ -430,7 +430,7 @@ class Networks:
     draws: int = 2
     width: int = 96
     features: int = 48
-    pretraining_steps: int = 200
+    pretraining_steps: int = 250
     steps: int = 100
     batch_size: int = 32
     learning_rates: tuple[float, ...] = (0.002, 0.01, 0.05, 0.25)

@@ -8,8 +8,8 @@ from theory.classification.representation_calibration import ClassStats, sample_
 
 
 # With more samples, drawing the normals, the same work on both sides, outweighs the factorisations.
-@pytest.mark.parametrize(("per_class", "least"), [(20, 5.0), (100, 3.0)])
-def test_batched_sampling_is_faster_than_a_loop_for_a_hundred_classes(benchmark, per_class, least):
+@pytest.mark.parametrize("per_class", [20, 100])
+def test_batched_sampling_is_faster_than_a_loop_for_a_hundred_classes(benchmark, per_class):
     rng = np.random.default_rng(0)
     roots = rng.standard_normal((100, 16, 16))
     stats = ClassStats(rng.standard_normal((100, 16)), roots @ roots.swapaxes(1, 2), np.full(100, 50))
@@ -23,4 +23,4 @@ def test_batched_sampling_is_faster_than_a_loop_for_a_hundred_classes(benchmark,
     rounds = table.pivot(index="round", columns="side", values="seconds")
     ratio = (rounds["loop"] / rounds["ours"]).median()
     print(f"\nloop over multivariate_normal / batched, 100 classes, {per_class} each: {ratio:.1f}", end="")
-    assert ratio >= least
+    assert ratio >= 5
