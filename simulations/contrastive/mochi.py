@@ -17,12 +17,12 @@ import pandas as pd
 import torch
 import torch.nn.functional as F
 
-from neural.contrastive.evaluate import knn_accuracy, linear_probe_accuracy, uniformity
-from neural.contrastive.images import LabelledImages, Views, digits, glyphs
+from neural.contrastive.images import LabelledImages, digits, glyphs
 from neural.contrastive.mochi import mix_hard_negatives, mochi_logits, mochi_loss
 from neural.contrastive.momentum import MemoryQueue, pretrain_with_queue
-from neural.contrastive.pretrain import EncoderEnsemble, encode
+from neural.contrastive.pretrain import EncoderEnsemble
 from simulations import Claim, Experiment, Paper, Verdict, statistics
+from simulations.contrastive.glyph_probes import best_settings, glyph_views, halves, probe, shuffled_labels
 from simulations.controls import exchange
 from theory.contrastive import mochi as theory
 
@@ -244,14 +244,12 @@ def simulate_training(settings: Training, seed: int, device: str) -> pd.DataFram
     data = glyphs(split_seed=seed % 2**31).to(device)
     watch = _Watch(settings.ends, settings.steps)
     models = _train(settings, arms, data, seed, device, watch)
-    probes = _probe(models, data)
+    accuracies = probe(models, data)
     rows = [
-        {"method": a.method, "queue": a.queue_size, **probe, **seen}
-        for a, probe, seen in zip(arms, probes, watch.rows(len(arms)), strict=True)
+        {"method": a.method, "queue": a.queue_size, **accuracy, **seen}
+        for a, accuracy, seen in zip(arms, accuracies, watch.rows(len(arms)), strict=True)
     ]
-    order = torch.randperm(len(data.train_labels), generator=torch.Generator().manual_seed(seed)).to(device)
-    shuffled = LabelledImages(data.train, data.train_labels[order], data.test, data.test_labels)
-    chance = _probe(models, shuffled)[0]
+    chance = probe(models, shuffled_labels(data, seed))[0]
     return pd.DataFrame([*rows, {**rows[0], **chance, "method": SHUFFLED}])
 
 
@@ -265,10 +263,7 @@ def simulate_tuning(settings: Tuning, seed: int, device: str) -> pd.DataFrame:
     ]
     data = glyphs(split_seed=seed % 2**31).to(device)
     models = _train(settings, arms, data, seed, device, None)
-    halves = torch.randperm(len(data.test), generator=torch.Generator().manual_seed(seed)).to(device).chunk(2)
-    by_half = [
-        _probe(models, LabelledImages(data.train, data.train_labels, data.test[h], data.test_labels[h])) for h in halves
-    ]
+    by_half = [probe(models, half) for half in halves(data, seed)]
     return pd.DataFrame(
         [
             {"method": a.method, "temperature": a.temperature, "learning_rate": a.learning_rate,
@@ -349,7 +344,7 @@ def _train(
         return torch.cat([(each.logsumexp(-1) - each[..., 0]).mean(-1) for each in (without, mixed)])
 
     pretrain_with_queue(
-        models, data.train, loss, views=_views(), batch_size=settings.batch_size, queue_size=settings.queue_size,
+        models, data.train, loss, views=glyph_views(), batch_size=settings.batch_size, queue_size=settings.queue_size,
         steps=settings.steps, learning_rate=rates, generator=generator,
     )  # fmt: skip
     return models
@@ -363,24 +358,6 @@ def _absent(arms: list[_Arm], queue_size: int, pairs: int, query: int, device: s
         torch.arange(query) >= torch.tensor([a.mixtures[2] for a in arms])[:, None],
     ]
     return torch.cat(columns, 1)[:, None].to(device)
-
-
-def _probe(models: EncoderEnsemble, data: LabelledImages) -> list[dict[str, float]]:
-    train, _ = encode(models, _views().evaluation_copies(data.train))
-    test, projections = encode(models, _views().evaluation_copies(data.test))
-    return [
-        {
-            "uniformity": float(u),
-            "knn": knn_accuracy(a, data.train_labels, b, data.test_labels),
-            "linear": linear_probe_accuracy(a, data.train_labels, b, data.test_labels),
-            "few": linear_probe_accuracy(a, data.train_labels, b, data.test_labels, per_class=3),
-        }
-        for u, a, b in zip(uniformity(projections), train, test, strict=True)
-    ]
-
-
-def _views() -> Views:
-    return Views(shift=0.5, noise=0.05, erase=2, contrast=0.3, clutter=1.2)
 
 
 EXPERIMENTS = [
@@ -504,18 +481,8 @@ def _difference_claim(
     )  # fmt: skip
 
 
-def _tuned(table: pd.DataFrame) -> pd.DataFrame:
-    """Accuracy of each method at the setting that is best on the other half of the test images, both ways round."""
-    rows = []
-    for (replicate, method), group in table.groupby(["replicate", "method"]):
-        first, second = group["knn_first"].to_numpy(), group["knn_second"].to_numpy()
-        accuracy = (second[first.argmax()] + first[second.argmax()]) / 2
-        rows.append({"replicate": replicate, "method": method, "knn": accuracy})
-    return pd.DataFrame(rows)
-
-
 def _judge_tuned(table: pd.DataFrame) -> Verdict:
-    gain = statistics.paired(_tuned(table), "knn", "method", BOTH, PLAIN)
+    gain = statistics.paired(best_settings(table), "knn", "method", BOTH, PLAIN)
     return statistics.trend(gain, f"nearest-neighbour accuracy at the best setting, {BOTH} less {PLAIN}", above=0.0)
 
 
