@@ -144,5 +144,13 @@ def _dose(results: Results) -> Figure:
     tuned.set_xticks([], minor=True)
     low, high = tuned.get_ylim()
     tuned.set_ylim(low - 0.5 * (high - low), high)
-    tuned.legend(fontsize=7, loc="lower center", ncols=3, title="method, learning rate", title_fontsize=7)
+    tuned.legend(
+        fontsize=7,
+        loc="lower center",
+        ncols=3,
+        title="method, learning rate",
+        title_fontsize=7,
+        handlelength=1,
+        columnspacing=0.8,
+    )
     return figure
