@@ -1,0 +1,1 @@
+"""Learning theory: networks as hypothesis spaces."""

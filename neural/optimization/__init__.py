@@ -1,0 +1,1 @@
+"""Optimisation: training procedures to take into a loop of one's own."""

@@ -1,0 +1,1 @@
+"""Learning theory: inductive bias, testable learning, unsupervised pretraining and imperfect verifiers."""

@@ -1,0 +1,1 @@
+"""Optimisation: gradient methods, their bounds and the instances that attain them."""
