@@ -26,6 +26,24 @@ def test_the_training_snippet_backpropagates():
     assert torch.isfinite(encoder.weight.grad).all()
 
 
+def test_the_reweighting_snippet_backpropagates():
+    torch = pytest.importorskip("torch")
+    model, ids = torch.nn.Embedding(7, 7), torch.arange(12).reshape(3, 4) % 7
+    exec(_block("ReweightedLoss("), {"model": model, "ids": ids, "labels": ids})
+    assert torch.isfinite(model.weight.grad).all()
+
+
+def test_the_theorem_snippet_prints_what_its_comments_say(capsys):
+    exec(_block("TesterLearner("), {})
+    first, second = capsys.readouterr().out.splitlines()
+    accepted, excess = first.split()
+    assert accepted == "True"
+    assert float(excess) == pytest.approx(0.123, abs=1e-3)
+    ceiling, attempts = second.split()
+    assert float(ceiling) == pytest.approx(0.652, abs=5e-4)
+    assert int(attempts) == 2
+
+
 def test_the_bound_snippet_finds_pinsker_tight():
     names: dict = {}
     exec(_block("check_bound("), names)
