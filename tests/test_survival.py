@@ -131,6 +131,7 @@ def test_runs_killed_at_random_moments_lose_nothing_that_was_finished(slow_house
 
 def test_ctrl_c_keeps_what_is_finished_and_says_how_to_go_on(slow_house, uninterrupted):
     house = slow_house
+    house.edit("simulations/toys/toy.py", "sleep(0.2)", "sleep(0.8)")  # on a busy machine the keys may be pressed late
     run = _start(house)
     _until_finished(house, 2)
     os.killpg(run.pid, signal.SIGINT)  # as a terminal does: the whole foreground group

@@ -88,7 +88,7 @@ def resampling_outcomes(p: Values, q: Values, K: Attempts) -> tuple[Values, Valu
     attempts = _attempts(K)
     p, q = (x.reshape(x.shape + (1,) * attempts.ndim) for x in (p, q))
     log_abstain = _log_abstain(np.asarray(p + q), attempts)
-    answered = -np.expm1(log_abstain)
+    answered = 0.0 - np.expm1(log_abstain)  # not −0 for K = 0
     return (_share(p, q) * answered)[()], (_share(q, p) * answered)[()], np.exp(log_abstain)[()]
 
 

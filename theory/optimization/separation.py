@@ -158,7 +158,7 @@ def perceptron_loss(
 def checked_samples(Z: Float[np.ndarray, "*problems samples dim"]) -> Float[np.ndarray, "*problems samples dim"]:
     """``Z`` as float64 with shape (..., samples, dim); raises ``ValueError`` if it is empty or not finite.
 
-    >>> checked_samples(np.array([[1, 2]])).dtype
+    >>> checked_samples(np.array([[1, 2]], dtype=np.float32)).dtype
     dtype('float64')
     """
     Z = finite_array("Z", Z)
