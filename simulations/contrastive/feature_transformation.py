@@ -172,7 +172,7 @@ class Training:
     clutter: tuple[float, float] = (1.2, 0.15)
     temperature: float = 0.3
     learning_rate: float = 0.06
-    steps: int = 130
+    steps: int = 110
     start: int = 30
     batch_size: int = 64
     queue_size: int = 256
@@ -187,8 +187,8 @@ class Tuning:
     """The same pairs of temperature and learning rate with and without transformations."""
 
     grid: tuple[tuple[float, float], ...] = ((0.1, 0.002), (0.1, 0.005), (0.2, 0.002), (0.2, 0.005))
-    steps: int = 120
-    start: int = 24
+    steps: int = 100
+    start: int = 20
     batch_size: int = 64
     queue_size: int = 256
     width: int = 128
