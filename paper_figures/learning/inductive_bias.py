@@ -135,7 +135,7 @@ def _sampling(table: pd.DataFrame) -> Figure:
     axes[0].plot(bound.index, bound.to_numpy(), "--", color="#888888", label="sqrt(k / 2N)")
     axes[0].set_xscale("log")
     axes[0].set_yscale("log")
-    axes[0].set(xlabel="hypotheses N", ylabel="spread of I = 10, nats", title="The spread falls like N to the −1/2")
+    axes[0].set(xlabel="hypotheses N", ylabel="spread of I = 10, nats", title="Scales are learnt at rate N to the −1/2")
     axes[0].legend(loc="lower left", fontsize=7)
     missed = table[table["quantity"] == "no hit"]
     for level, colour in zip(sorted(missed["level"].unique()), COLOURS, strict=False):

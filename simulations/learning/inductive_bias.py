@@ -136,7 +136,7 @@ class Sampling:
     levels: tuple[float, ...] = (5.0, 10.0, 20.0, 40.0)
     df: float = 20.0
     nc: float = 20.0
-    repeats: int = 300
+    repeats: int = 200
     intervals: int = 40
     interval_size: int = 300
     tolerances: tuple[float, ...] = (0.1, 0.5, 1.0)
@@ -316,7 +316,7 @@ class Networks:
     """Trained perceptrons (activation, width x hidden layers) on sphere tasks."""
 
     dims: tuple[int, ...] = (8, 12)
-    shapes: tuple[str, ...] = ("relu 64x2", "relu 32x2", "tanh 32x2", "relu 64x1")
+    shapes: tuple[str, ...] = ("relu 64x2", "relu 32x2", "tanh 32x2")
     networks: int = 24
     steps: int = 300
     learning_rate: float = 1e-2
@@ -626,7 +626,10 @@ EXPERIMENTS = [
     ),
     Experiment(
         "networks", simulate_networks, quick=Networks(),
-        full=Networks(dims=(5, 8, 12, 16), networks=200, steps=6000, learning_rate=1e-3),
+        full=Networks(
+            dims=(5, 8, 12, 16), shapes=("relu 64x2", "relu 32x2", "tanh 32x2", "relu 64x1", "relu 256x2"),
+            networks=200, steps=6000, learning_rate=1e-3,
+        ),
         tiny=Networks(dims=(8,), networks=6, steps=20, train=10, test=10),
         replicates=5,
     ),
