@@ -84,8 +84,8 @@ def _direction(dim: int, rng: np.random.Generator) -> np.ndarray:
 class Inequalities:
     """Random instances per inequality (the search adds more), and samples on which suprema are taken by brute force."""
 
-    instances: int = 30_000
-    rounds: int = 8
+    instances: int = 20_000
+    rounds: int = 6
     samples: int = 40
     directions: int = 800
 
@@ -386,7 +386,7 @@ def simulate_cost(settings: Cost, seed: int, device: str) -> pd.DataFrame:
 class Adversarial:
     """Shares of labels that an adversary flips: for errors in the plane, and for certificates."""
 
-    samples: int = 10_000
+    samples: int = 5000
     shares: tuple[float, ...] = (0.01, 0.05, 0.1)
     certified_samples: int = 20_000
     certified_dim: int = 3

@@ -38,7 +38,7 @@ __all__ = [
 
 Exponents = Int[np.ndarray, "monomials dim"]
 
-_BLOCK = 2**20  # numbers
+_BLOCK = 2**16  # numbers
 
 
 @dataclass(frozen=True)
