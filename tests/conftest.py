@@ -18,7 +18,8 @@ import jaxtyping
 import pytest
 
 # The first example also imports and compiles; how long it takes says nothing on a busy machine.
-hypothesis.settings.register_profile("house", deadline=None)
+# Where a change is judged (CI), examples are a function of the test alone; everywhere else they are new every time.
+hypothesis.settings.register_profile("house", deadline=None, derandomize=bool(os.environ.get("CI")))
 hypothesis.settings.load_profile("house")
 
 if importlib.util.find_spec("beartype") and "--benchmark-only" not in sys.argv:

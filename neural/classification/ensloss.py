@@ -132,10 +132,11 @@ def sample_calibrated_derivatives(
 
         X_i = inverse_box_cox(u_i, lam),       g_(k) = −min(k-th largest X, clip) / max(m_(k), 1)^tail_power − floor
 
-    for the k-th smallest margin ``m_(k)`` (ties: in the order given). So g does not decrease in the margin and lies in
-    ``[−clip − floor, −floor]``. ``base`` is the distribution of u: standard normal, or the logarithm of a standard
-    exponential (magnitudes are then exponential at ``lam = 0``). As the derivative of one fixed loss the default tail
-    1/m would not be bounded below; ``tail_power=2`` is safe there too. Half-precision margins give float32.
+    for the k-th smallest margin ``m_(k)`` (ties: in the order given). So g does not decrease in the margin, but for
+    rounding, and lies in ``[−clip − floor, −floor]``. ``base`` is the distribution of u: standard normal, or the
+    logarithm of a standard exponential (magnitudes are then exponential at ``lam = 0``). As the derivative of one fixed
+    loss the default tail 1/m would not be bounded below; ``tail_power=2`` is safe there too. Half-precision margins
+    give float32.
 
     Raises ``ValueError`` for margins that are empty, not floating-point or (on the CPU) not finite, and for parameters
     as ``EnsLoss``.

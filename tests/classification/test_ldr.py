@@ -237,6 +237,9 @@ def test_minimiser_at_the_edges():
     assert_allclose(top_k.ldr_kl_minimizer(np.array([0.8, 0.2]), 1e-5, 1.0), [0.0, -1.0], atol=1e-3)
     tied = top_k.ldr_kl_minimizer(np.array([0.3, 0.3, 0.4]), 1.0, 0.5)
     assert tied[0] == tied[1] < tied[2]
+    # a margin so small that the shares' common factor would overflow: the minimiser is log q
+    q = np.array([0.2, 0.5, 0.3])
+    assert_allclose(top_k.ldr_kl_minimizer(q, 1.0, 1e-311), np.log(q), rtol=1e-12)
 
 
 def test_hinge_ranks_nothing_without_a_majority():

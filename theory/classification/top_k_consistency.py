@@ -274,10 +274,13 @@ def _minimal_log_shares(q: np.ndarray, ratio: float) -> np.ndarray:
     if r == 0:
         return log_q
 
-    def smaller_over_x(log_x: np.ndarray) -> np.ndarray:
-        return 2 * relative / (1 + np.sqrt(np.maximum(1 - 4 * r * np.exp(log_x)[:, None] * relative, 0.0)))
+    log_4r = np.log(4 * r)
 
-    top = np.full(len(q), -np.log(4 * r))
+    def smaller_over_x(log_x: np.ndarray) -> np.ndarray:
+        # x alone overflows where the margin is tiny beside the temperature; 4 r x is at most 1.
+        return 2 * relative / (1 + np.sqrt(np.maximum(1 - np.exp(log_x + log_4r)[:, None] * relative, 0.0)))
+
+    top = np.full(len(q), -log_4r)
     switched = top + np.log(smaller_over_x(top).sum(axis=1)) < 0
     log_excess = -(ratio + np.log(r))
     low, high = np.minimum(top, log_excess) - 800.0, top
