@@ -9,6 +9,7 @@ from fractions import Fraction
 import numpy as np
 import pandas as pd
 import pytest
+import safetensors
 import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
@@ -453,9 +454,16 @@ try:
     loss_weights(bad, group=group)
 except ValueError as error:
     found["error"] = str(error)
-torch.save(found, f"{out}/{rank}.pt")
+from safetensors.torch import save_file
+tensors = {name: value.detach().clone() for name, value in found.items() if name != "error"}
+save_file(tensors, f"{out}/{rank}.safetensors", metadata={"error": found["error"]})
 dist.destroy_process_group()
 """
+
+
+def _tensors_and_error(path):
+    with safetensors.safe_open(path, "pt") as file:
+        return {name: file.get_tensor(name) for name in file.keys()} | file.metadata()  # noqa: SIM118
 
 
 @pytest.mark.skipif(not torch.distributed.is_available(), reason="torch without distributed")
@@ -468,7 +476,7 @@ def test_two_ranks_train_as_one_and_refuse_together(tmp_path):
         for rank in range(2)
     ]
     assert [rank.wait(timeout=120) for rank in ranks] == [0, 0]
-    found = [torch.load(tmp_path / f"{rank}.pt") for rank in range(2)]
+    found = [_tensors_and_error(tmp_path / f"{rank}.safetensors") for rank in range(2)]
     theta = torch.linspace(-1, 1, 3, dtype=torch.float64).requires_grad_()
     X = torch.sin(torch.arange(24, dtype=torch.float64)).reshape(8, 3)
     losses = (X @ theta) ** 2
