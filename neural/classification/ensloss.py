@@ -132,8 +132,8 @@ def sample_calibrated_derivatives(
 
         X_i = inverse_box_cox(u_i, lam),       g_(k) = −min(k-th largest X, clip) / max(m_(k), 1)^tail_power − floor
 
-    for the k-th smallest margin ``m_(k)`` (ties: in the order given). So g does not decrease in the margin, but for
-    rounding, and lies in ``[−clip − floor, −floor]``. ``base`` is the distribution of u: standard normal, or the
+    for the k-th smallest margin ``m_(k)`` (ties: in the order given). So g does not decrease in the margin
+    and lies in ``[−clip − floor, −floor]``. ``base`` is the distribution of u: standard normal, or the
     logarithm of a standard exponential (magnitudes are then exponential at ``lam = 0``). As the derivative of one fixed
     loss the default tail 1/m would not be bounded below; ``tail_power=2`` is safe there too. Half-precision margins
     give float32.
@@ -253,10 +253,14 @@ def _sample(
         u = u.exponential_(generator=generator).log_()
     # X grows with u and is cut before anything is multiplied, so that an infinite one never meets a 0.
     g = _inverse_box_cox(u.to(margins.device).sort(dim=-1, descending=True).values, lam).clamp_(max=clip).neg_()
-    g = torch.empty_like(g).scatter_(-1, margins.sort(dim=-1, stable=True).indices, g)
+    ascending = margins.sort(dim=-1, stable=True)
     if tail_power:
-        beyond = margins.to(dtype).clamp(min=1.0)
+        beyond = ascending.values.to(dtype).clamp(min=1.0)
         g.div_(beyond if tail_power == 1 else beyond**tail_power)
+        if tail_power != 1:
+            # Powers of equal margins may differ by rounding, between a vector's lanes and what is left over.
+            g = g.cummax(dim=-1).values
+    g = torch.empty_like(g).scatter_(-1, ascending.indices, g)
     return g.sub_(floor)
 
 
