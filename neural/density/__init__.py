@@ -1,0 +1,1 @@
+"""Densities: networks that learn a distribution, its score or its samples."""

@@ -1,0 +1,1 @@
+"""Online learning: networks that decide and learn as data come."""

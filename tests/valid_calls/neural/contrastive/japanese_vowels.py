@@ -1,0 +1,8 @@
+"""Valid calls of neural.contrastive.japanese_vowels."""
+
+import torch
+
+CALLS = {
+    "japanese_vowels": {},
+    "resampled": {"series": torch.ones(2, 3, 5), "lengths": torch.tensor([5, 4]), "length": 7},
+}

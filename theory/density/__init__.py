@@ -1,0 +1,1 @@
+"""Densities: what likelihoods, scores and auto-encoders say of a distribution, exactly."""

@@ -1,0 +1,1 @@
+"""Online learning: algorithms that decide and learn as data come, and their regret."""
