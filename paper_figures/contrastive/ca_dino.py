@@ -92,7 +92,9 @@ def _stages(results: Results) -> Figure:
         xlabel="purity of the clusters that positives come from", ylabel="equal error rate",
         title="Purer clusters, lower error",
     )  # fmt: skip
-    by_purity.legend(fontsize=7, title="dotted: DINO alone", title_fontsize=7)
+    low, high = by_purity.get_ylim()
+    by_purity.set_ylim(low, high + 0.45 * (high - low))
+    by_purity.legend(fontsize=7, title="dotted: DINO alone", title_fontsize=7, ncols=2, loc="upper center")
 
     second = table[table["stage"] == "classification"]
     chosen = best_settings(second, ["session", "method"])
@@ -114,9 +116,7 @@ def _stages(results: Results) -> Figure:
             continue
         rows = rows.assign(at=rows["noise"] + 0.004 * (number - 1.5))
         _by_mean(by_noise, rows, "noise", "at", "eer", colour, "o", method)
-    by_noise.set(
-        xlabel="share of wrong labels, at random", ylabel="equal error rate", title="Random noise is easier to gate"
-    )
+    by_noise.set(xlabel="share of wrong labels, at random", ylabel="equal error rate", title="Wrong labels at random")
     by_noise.legend(fontsize=7)
     return figure
 
@@ -145,7 +145,7 @@ def _vowels(results: Results) -> Figure:
         ("classification", _STAGE_2, COLOURS[1], "stage 2: k-means labels"),
     )
     for ax, column, name, title in (
-        (axes[0], "eer", "equal error rate, held-out utterances", "Real vowels: both stages lower the error"),
+        (axes[0], "eer", "equal error rate, held-out utterances", "Real vowels, stage by stage"),
         (axes[1], "purity", "purity of k-means clusters, held-out", "… and what clusters are worth"),
     ):
         place, names = 0, []

@@ -47,9 +47,9 @@ def _two_elements(table: pd.DataFrame) -> Figure:
     ax.minorticks_off()
     ax.set(
         xlabel="perturbation of the data s̃", ylabel="log-likelihood per sample (nats)",
-        title="Without noise, likelihood prefers the wrong law on the right line",
+        title="Without noise, likelihood prefers the wrong law",
     )  # fmt: skip
-    ax.legend(loc="upper right")
+    figure.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize=8)
     return figure
 
 
@@ -103,7 +103,7 @@ def _perturbation(table: pd.DataFrame) -> Figure:
                 intervals(ax, line, "level", "w1", label=label, colour=colour, marker=marker)
         ax.set(xscale="log", yscale="log", xlabel="noise s̃ (0 drawn at 0.005)", ylabel="W1 to the true curve")
         ax.set_title(f"{support}: error against the noise")
-        ax.legend(loc="best", fontsize=8)
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=8)
     return figure
 
 
@@ -115,8 +115,10 @@ def _sizes(sizes: pd.DataFrame, dimensions: pd.DataFrame) -> Figure:
     first = float(sizes.loc[sizes["n"] == n[0], "w1"].mean())
     left.plot(n, first * (n / n[0]) ** (-1 / 3), color="#888888", linestyle="--", linewidth=1, label="slope −1/3")
     left.set(xscale="log", yscale="log", xlabel="samples n on the circle", ylabel="W1 to the circle")
-    left.set_title("On a curve the samples come near faster")
-    left.legend(loc="lower left", fontsize=8)
+    left.set_xticks(n, [f"{each:g}" for each in n])
+    left.minorticks_off()
+    left.set_title("Without noise: estimate and samples")
+    left.legend(loc="upper right", fontsize=8)
     for method, colour, marker, label in (
         ("sieve", COLOURS[0], "o", "sieve estimate"),
         ("kernel", COLOURS[1], "s", "kernel density, tuned"),
