@@ -28,7 +28,7 @@ floor 1e-6 of the range). Ranges of weights and the threshold 1/log 2 are derive
 import math
 from collections.abc import Sequence
 from fractions import Fraction
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Float
@@ -269,7 +269,7 @@ def _softmax(scores: np.ndarray) -> np.ndarray:
 
 def _dual_solution(f: np.ndarray, r: float) -> tuple[np.ndarray, float]:
     # At the minimum weights sum to 1: nu + r lies between the extremes of the losses.
-    found = minimize_scalar(
+    found: Any = minimize_scalar(
         lambda nu: nu + r * np.exp((f - nu) / r - 1).mean(), bounds=(f.min() - 2 * r, f.max()), method="bounded",
         options={"xatol": 1e-12},
     )  # fmt: skip
