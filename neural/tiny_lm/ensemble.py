@@ -2,7 +2,8 @@
 
     together = TinyGPTEnsemble(TinyGPT(vocab_size=50), models=16)
     optimizer = EnsembleAdamW(together.parameters(), learning_rates)   # one per model
-    logits = together(ids)                                             # (models, batch, T, vocabulary)
+    logits = together(ids)                                             # (models, batch, T, vocabulary); ids shared
+    TinyGPTEnsemble.stacked_from(models)                               # or own: (models, batch, T)
     optimizer.step(losses.sum(), scale=0.5)                            # losses: one per model
 
 Copies start equal and share nothing but the calls: each is the model that it would be alone.
@@ -10,7 +11,8 @@ Copies start equal and share nothing but the calls: each is the model that it wo
 Source: Loshchilov and Hutter (2019), *Decoupled weight decay regularization*, for the optimiser.
 """
 
-from collections.abc import Iterable
+import copy
+from collections.abc import Iterable, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -36,6 +38,7 @@ class TinyGPTEnsemble(nn.Module):
         whole_number("models", models, 1)
         self.models, self.vocab_size, self.max_len = models, model.vocab_size, model.max_len
         self.blocks, self.heads = len(model.blocks), model.n_heads
+        self._pattern = [copy.deepcopy(model)]  # in a list, so that its weights are not the ensemble's
         self.stacked = nn.ParameterDict(
             {
                 name.replace(".", "_"): nn.Parameter(value.detach().expand(models, *value.shape).clone())
@@ -43,13 +46,42 @@ class TinyGPTEnsemble(nn.Module):
             }
         )
 
-    def forward(self, ids: Int[Tensor, "batch tokens"]) -> Float[Tensor, "models batch tokens vocabulary"]:
-        """Every model's logits. Raises ``ValueError`` as ``TinyGPT.forward``."""
+    @classmethod
+    def stacked_from(cls, models: Sequence[TinyGPT]) -> "TinyGPTEnsemble":
+        """An ensemble of models that differ. Raises ``ValueError`` for none, or models of different sizes."""
+        if not isinstance(models, Sequence) or not models:
+            raise ValueError(f"models must be a non-empty sequence of TinyGPT, got {models!r:.60}")
+        together = cls(models[0], len(models))
+        shapes = {name: value.shape for name, value in models[0].named_parameters()}
+        for number, model in enumerate(models):
+            if not isinstance(model, TinyGPT) or {n: v.shape for n, v in model.named_parameters()} != shapes:
+                raise ValueError(f"models must be TinyGPTs of one size, number {number} differs from the first")
+            with torch.no_grad():
+                for name, value in model.named_parameters():
+                    together.stacked[name.replace(".", "_")][number] = value
+        return together
+
+    def model(self, number: int) -> TinyGPT:
+        """One of the models by itself, with weights of its own. Raises ``ValueError`` for a number beyond the last."""
+        whole_number("number", number, 0)
+        if number >= self.models:
+            raise ValueError(f"number must be below models = {self.models}, got {number}")
+        alone = copy.deepcopy(self._pattern[0])
+        with torch.no_grad():
+            for name, value in alone.named_parameters():
+                value.data = self.stacked[name.replace(".", "_")][number].detach().clone()
+        return alone
+
+    def forward(
+        self, ids: Int[Tensor, "batch tokens"] | Int[Tensor, "models batch tokens"]
+    ) -> Float[Tensor, "models batch tokens vocabulary"]:
+        """Every model's logits, of the same texts or of its own. Raises ``ValueError`` as ``TinyGPT.forward``."""
         indices("ids", ids)
-        if ids.ndim != 2 or ids.numel() == 0 or ids.shape[1] > self.max_len:
+        own_texts = ids.ndim == 3 and len(ids) == self.models
+        if (ids.ndim != 2 and not own_texts) or ids.numel() == 0 or ids.shape[-1] > self.max_len:
             raise ValueError(f"ids must have shape (batch ≥ 1, 1 … {self.max_len} tokens), got {tuple(ids.shape)}")
         class_indices("ids", ids.reshape(-1), ids.numel(), self.vocab_size)
-        batch, length = ids.shape
+        batch, length = ids.shape[-2:]
         own = torch.arange(self.models, device=ids.device)[:, None, None] * self.vocab_size + ids
         x = F.embedding(own, self.stacked["tokens_weight"].flatten(0, 1))
         x = x + self.stacked["positions_weight"][:, None, :length]

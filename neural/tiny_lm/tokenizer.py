@@ -1,4 +1,4 @@
-"""Characters as tokens, and the text that every Python interpreter brings along.
+"""Characters or words as tokens, and the text that every Python interpreter brings along.
 
 The text is the language reference that ``help()`` shows (``pydoc_data.topics``, standard library): 450,000 characters
 of English prose and code. It differs a little between versions of Python.
@@ -6,6 +6,7 @@ of English prose and code. It differs a little between versions of Python.
     text = documentation_text()
     tokenizer = CharTokenizer.of_text(text, size=48)         # the 47 most frequent characters; id 0 is every other
     ids = tokenizer.encode(text)
+    WordTokenizer(["<bos>", "a", "fact"]).encode("<bos> a fact")
 """
 
 import re
@@ -19,7 +20,7 @@ from torch import Tensor
 
 from neural.validation import class_indices, indices, whole_number
 
-__all__ = ["CharTokenizer", "documentation_text"]
+__all__ = ["CharTokenizer", "WordTokenizer", "documentation_text"]
 
 
 class CharTokenizer:
@@ -82,6 +83,43 @@ class CharTokenizer:
         flat = ids.cpu()
         class_indices("ids", flat, flat.numel() if flat.ndim == 1 else -1, len(self))
         return "".join(self.characters[number] for number in flat.tolist())
+
+
+class WordTokenizer:
+    """One id per word of ``vocab``, in its order; words of a text stand between spaces.
+
+    A text with another word raises ``KeyError`` with that word. Raises ``ValueError`` for an empty vocabulary, entries
+    that are not words without white space, or one that is there twice.
+
+    >>> tokenizer = WordTokenizer(["the", "sky", "is"])
+    >>> tokenizer.encode("the sky is"), tokenizer.decode(torch.tensor([2, 1]))
+    (tensor([0, 1, 2]), 'is sky')
+    """
+
+    def __init__(self, vocab: Iterable[str]) -> None:
+        words = list(vocab) if isinstance(vocab, Iterable) and not isinstance(vocab, str) else []
+        if not words or any(not isinstance(word, str) or word.split() != [word] for word in words):
+            raise ValueError(f"vocab must consist of at least one word without white space, got {vocab!r:.60}")
+        if len(set(words)) < len(words):
+            raise ValueError("vocab must hold every word once")
+        self.words = tuple(words)
+        self._ids = {word: number for number, word in enumerate(self.words)}
+
+    def __len__(self) -> int:
+        return len(self.words)
+
+    def encode(self, text: str) -> Int[Tensor, " tokens"]:
+        """Ids of the words of a text, int64."""
+        if not isinstance(text, str):
+            raise ValueError(f"text must be a string, got {type(text).__name__}")
+        return torch.tensor([self._ids[word] for word in text.split()], dtype=torch.long)
+
+    def decode(self, ids: Int[Tensor, " tokens"]) -> str:
+        """The words of a vector of ids, with a space between. Raises ``ValueError`` for ids beyond the vocabulary."""
+        indices("ids", ids)
+        flat = ids.cpu()
+        class_indices("ids", flat, flat.numel() if flat.ndim == 1 else -1, len(self))
+        return " ".join(self.words[number] for number in flat.tolist())
 
 
 def documentation_text() -> str:

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from neural.tiny_lm.tokenizer import CharTokenizer, documentation_text
+from neural.tiny_lm.tokenizer import CharTokenizer, WordTokenizer, documentation_text
 
 
 @given(st.text(alphabet="abc é𝔸\n", max_size=30))
@@ -28,6 +28,19 @@ def test_unknown_characters_share_id_zero(text):
 def test_without_an_unknown_character_others_are_named():
     with pytest.raises(KeyError, match="z"):
         CharTokenizer("abc").encode("abz")
+
+
+@given(st.lists(st.sampled_from(["the", "sky", "<bos>", "é"]), max_size=12))
+def test_words_are_decoded_as_they_were_encoded(words):
+    tokenizer = WordTokenizer(["<bos>", "the", "sky", "é"])
+    ids = tokenizer.encode("  ".join(words))
+    assert len(ids) == len(words)
+    assert tokenizer.decode(ids) == " ".join(words)
+
+
+def test_a_word_that_is_not_known_is_named():
+    with pytest.raises(KeyError, match="dragon"):
+        WordTokenizer(["the", "sky"]).encode("the dragon")
 
 
 def test_vocabulary_of_a_text_is_its_most_frequent_characters_in_order():
@@ -64,6 +77,12 @@ def test_documentation_is_english_prose_in_lower_case():
         (lambda: CharTokenizer("ab").decode(torch.tensor([[0]])), "ids"),
         (lambda: CharTokenizer.of_text("", 4), "text"),
         (lambda: CharTokenizer.of_text("abc", 1), "size"),
+        (lambda: WordTokenizer([]), "vocab"),
+        (lambda: WordTokenizer("abc"), "vocab"),
+        (lambda: WordTokenizer(["two words"]), "vocab"),
+        (lambda: WordTokenizer(["twice", "twice"]), "vocab"),
+        (lambda: WordTokenizer(["a"]).encode(3), "text"),
+        (lambda: WordTokenizer(["a"]).decode(torch.tensor([1])), "ids"),
     ],
 )
 def test_bad_arguments_are_refused_by_name(unchecked, call, message):

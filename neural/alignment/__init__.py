@@ -1,0 +1,1 @@
+"""Alignment: losses that learn from good and bad answers, down to single steps and tokens."""

@@ -1,0 +1,1 @@
+"""Alignment: what learning from preferences converges to, exactly."""
