@@ -194,9 +194,13 @@ def batch_hard_triplet_loss(
     one_of("reduction", reduction, ("mean", "sum", "none"))
     margin = _per_point(margin, embeddings.shape[:-2])
     same = labels[:, None] == labels
-    distances = _distances(embeddings, embeddings)
-    farthest = distances.masked_fill(~same, -torch.inf).max(-1).values
-    nearest = distances.masked_fill(same, torch.inf).min(-1).values
+    x = _as_computed(embeddings)
+    # Only two distances per anchor have a gradient.
+    with torch.no_grad():
+        distances = _mutual_distances(x)
+        positives = distances.masked_fill(~same, -torch.inf).argmax(-1)
+        negatives = distances.masked_fill(same, torch.inf).argmin(-1)
+    farthest, nearest = _distances_at(x, x, torch.stack([positives, negatives], dim=-1)).unbind(-1)
     has_positive = same.sum(-1) > 1
     losses = torch.where(has_positive, (farthest - nearest + margin).relu(), 0.0)
     if reduction != "mean":
@@ -359,6 +363,16 @@ def _distances(a: Tensor, b: Tensor) -> Tensor:
     a, b = _as_computed(a), _as_computed(b)
     with torch.autocast(a.device.type, enabled=False):
         return torch.cdist(a, b, compute_mode="donot_use_mm_for_euclid_dist")
+
+
+def _mutual_distances(x: Tensor) -> Tensor:
+    """``_distances(x, x)`` without gradient; of a single set every pair is computed once."""
+    if x.ndim > 2:
+        return _distances(x, x)
+    above = torch.ones(len(x), len(x), dtype=torch.bool, device=x.device).triu_(1)
+    with torch.autocast(x.device.type, enabled=False):
+        half = x.new_zeros(above.shape).masked_scatter_(above, torch.pdist(x))
+    return half + half.T
 
 
 def _distances_at(x: Tensor, candidates: Tensor, places: Tensor) -> Tensor:

@@ -277,6 +277,20 @@ def test_batch_hard_triplet_is_the_peers(samples, dim, ways, seed, margin):
     torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-6)
 
 
+def test_batch_hard_triplets_of_near_duplicates_far_from_the_origin_keep_their_distances():
+    offsets = torch.tensor([[0.0, 0.0], [2.0**-12, 0.0], [0.0, 2.0**-11], [2.0**-10, 0.0]], dtype=torch.float64)
+    x = (1000 + offsets).float()
+    y = torch.tensor([0, 0, 1, 1])
+    # Own farthest less nearest stranger, by hand, of points that float32 holds exactly.
+    apart = torch.cdist(offsets, offsets)
+    expected = torch.tensor(
+        [apart[0, 1] - apart[0, 2], apart[0, 1] - apart[1, 2], apart[2, 3] - apart[0, 2], apart[2, 3] - apart[1, 3]]
+    )
+    for form in (x, x[None]):
+        each = neural.batch_hard_triplet_loss(form, y, 1.0, reduction="none").flatten()
+        torch.testing.assert_close(each, 1 + expected.float(), rtol=0, atol=2e-7)
+
+
 @pytest.mark.parametrize("loss", ["icnn", "triplet", "proto"])
 def test_stacked_problems_are_what_each_is_alone(loss):
     x = torch.stack([_points(12, 3, 3, seed)[0].detach() for seed in range(4)])
