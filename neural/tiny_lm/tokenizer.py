@@ -122,12 +122,13 @@ class WordTokenizer:
         return " ".join(self.words[number] for number in flat.tolist())
 
 
-def documentation_text() -> str:
-    """The language reference in lower case, with every run of white space as one space.
+def documentation_text(keep_case: bool = False) -> str:
+    """The language reference in lower case or as it is written, with every run of white space as one space.
 
     >>> "assignment statements" in documentation_text()
     True
     """
     from pydoc_data.topics import topics
 
-    return re.sub(r"\s+", " ", "\n".join(topics[name] for name in sorted(topics))).lower()
+    text = re.sub(r"\s+", " ", "\n".join(topics[name] for name in sorted(topics)))
+    return text if keep_case else text.lower()

@@ -93,7 +93,7 @@ def perplexity_score(token_logps: LogProbs, mask: Mask | None = None) -> Float[T
     tensor([-3.])
     """
     values, kept = _checked("token_logps", token_logps, mask)
-    return values.masked_fill(~kept, 0).sum(1) / kept.sum(1)
+    return values.mean(1) if kept is None else values.masked_fill(~kept, 0).sum(1) / kept.sum(1)
 
 
 def zlib_score(nll: Numbers, texts: Sequence[str]) -> Float[Tensor, " batch"]:
@@ -223,12 +223,15 @@ class MembershipDetector:
         return values > self.threshold
 
 
-def _least(values: Tensor, kept: Tensor, k: float) -> Tensor:
+def _least(values: Tensor, kept: Tensor | None, k: float) -> Tensor:
     _share(k)
-    counts = kept.sum(1)
+    counts = values.new_tensor([values.shape[1]]) if kept is None else kept.sum(1)
     # 0.29 · 100 is 28.999…; a rounding error must not cost a token.
     wanted = (counts * k + 1e-9).floor().clamp_min(1)
-    ordered = values.masked_fill(~kept, torch.inf).topk(int(wanted.max()), dim=1, largest=False).values
+    hidden = values if kept is None else values.masked_fill(~kept, torch.inf)
+    if len(wanted) == 1 or bool((wanted == wanted[0]).all()):
+        return hidden.topk(int(wanted[0]), dim=1, largest=False, sorted=False).values.mean(1)
+    ordered = hidden.topk(int(wanted.max()), dim=1, largest=False).values
     among = torch.arange(ordered.shape[1], device=values.device) < wanted[:, None]
     return ordered.masked_fill(~among, 0).sum(1) / wanted
 
@@ -245,21 +248,21 @@ def _tensor(name: str, value: object) -> Tensor:
     return torch.as_tensor(value)
 
 
-def _checked(name: str, log_probs: LogProbs, mask: Mask | None) -> tuple[Tensor, Tensor]:
+def _checked(name: str, log_probs: LogProbs, mask: Mask | None) -> tuple[Tensor, Tensor | None]:
     values = _tensor(name, log_probs)
     floating(name, values, 2)
     if values.dtype in (torch.float16, torch.bfloat16):
         values = values.float()
-    kept = torch.ones_like(values, dtype=torch.bool) if mask is None else _tensor("mask", mask)
-    if kept.dtype != torch.bool or kept.shape != values.shape:
+    kept = None if mask is None else _tensor("mask", mask)
+    if kept is not None and (kept.dtype != torch.bool or kept.shape != values.shape):
         raise ValueError(f"mask must be bool of shape {tuple(values.shape)}, got {kept.dtype} {tuple(kept.shape)}")
     if values.device.type == "cpu":
-        empty = ~kept.any(1)
-        if bool(empty.any()):
-            raise ValueError(f"mask must have a target in every row, row {int(empty.nonzero()[0])} has none")
-        bad = (values.isnan() | (values > 0)) & kept
-        if bool(bad.any()):
-            row = int(bad.any(1).nonzero()[0])
+        if kept is not None and not bool(kept.any(1).all()):
+            raise ValueError(f"mask must have a target in every row, row {int((~kept.any(1)).nonzero()[0])} has none")
+        told = values if kept is None else values.masked_fill(~kept, 0)
+        # A NaN makes the largest NaN, which is not at most 0 either.
+        if not bool(told.max() <= 0):
+            row = int((told.isnan() | (told > 0)).any(1).nonzero()[0])
             raise ValueError(f"{name} must hold log-probabilities, at most 0 and not NaN; row {row} does not")
     return values, kept
 

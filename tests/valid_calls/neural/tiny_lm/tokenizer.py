@@ -11,7 +11,10 @@ CALLS = {
     "WordTokenizer": {"vocab": ["the", "sky", "is"]},
     "WordTokenizer.decode": {"ids": torch.tensor([0, 2, 1])},
 }
-TRUSTED = {"WordTokenizer.encode": "raises KeyError with the word, as test_tokenizer.py shows"}
+TRUSTED = {
+    "documentation_text": "a switch",
+    "WordTokenizer.encode": "raises KeyError with the word, as test_tokenizer.py shows",
+}
 ACCEPTED = {
     ("CharTokenizer.encode", "text", "unknown"): "any text",
     ("CharTokenizer.decode", "ids", "empty"): "no tokens, no text",
