@@ -52,8 +52,8 @@ DEVIATIONS = [
     "mean: both are lower, most of all where images are dark.",
     "Small convolutional networks and a few hundred steps instead of a U-Net and 100 epochs; photographs that "
     "ship with scikit-image and scikit-learn instead of BSD68, Set12 and Kodak.",
-    "After so few steps networks that denoise directly are far from what they can reach; that Noise2Score is level with "
-    "training on clean images says that it learns as fast at this cost, not that it ends as well.",
+    "After so few steps networks that denoise directly are far from what they can reach; that Noise2Score is level "
+    "with training on clean images says that it learns as fast at this cost, not that it ends as well.",
     "sa falls once over the whole training; the authors' code starts its schedule anew in every epoch.",
     "The search for an unknown level of Gaussian or Gamma noise calls the network once; the authors' code calls it for "
     "every level of the grid.",
