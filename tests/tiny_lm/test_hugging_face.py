@@ -64,3 +64,28 @@ def test_it_trains_as_our_own_model_does():
     ids, labels = batch()
     history = train_lm(gpt2(), ids, labels_to_mask(labels)[0], steps=30, batch_size=4, lr=1e-2, warmup=3)
     assert history[-1] < 0.7 * history[0]
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning:transformers")
+def test_an_adapter_learns_and_without_it_the_model_is_its_own_reference():
+    peft = pytest.importorskip("peft")
+    model, (ids, labels) = gpt2(), batch()
+    before = {name: value.detach().clone() for name, value in model.named_parameters()}
+    mask, _ = labels_to_mask(labels)
+    with torch.no_grad():
+        reference = token_logps(model(input_ids=ids).logits, ids)
+    adapted = peft.get_peft_model(model, peft.LoraConfig(r=4, target_modules=["c_attn"], fan_in_fan_out=True))
+    optimizer = torch.optim.AdamW([p for p in adapted.parameters() if p.requires_grad], lr=0.05)
+    losses = []
+    for _ in range(15):
+        loss = -token_logps(adapted(input_ids=ids).logits, ids)[mask].mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < losses[0] - 0.05
+    with torch.no_grad(), adapted.disable_adapter():
+        assert_allclose(token_logps(adapted(input_ids=ids).logits, ids), reference, atol=1e-6)
+    for name, value in adapted.get_base_model().named_parameters():
+        plain = name.replace("base_layer.", "")
+        assert "lora" in name or torch.equal(value, before[plain]), name
