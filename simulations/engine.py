@@ -246,7 +246,8 @@ def _one_by_one(tasks: list[Task], device: str) -> Iterator[tuple[Task, _Outcome
     pool: ProcessPoolExecutor | None = None
     try:
         for task in tasks:
-            pool = pool or ProcessPoolExecutor(max_workers=1, initializer=_serve, initargs=(os.getpid(),))
+            if pool is None:
+                pool = ProcessPoolExecutor(max_workers=1, initializer=_serve, initargs=(os.getpid(),))
             outcome: _Outcome
             try:
                 outcome = pool.submit(execute, *_call(task, device)).result()
