@@ -243,7 +243,7 @@ def _one_by_one(tasks: list[Task], device: str) -> Iterator[tuple[Task, _Outcome
 
     A replicate whose process dies again is the one to blame; the rest go on in the next process.
     """
-    pool: ProcessPoolExecutor | None = None
+    pool: Any = None
     try:
         for task in tasks:
             if pool is None:
