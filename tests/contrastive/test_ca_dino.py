@@ -313,7 +313,7 @@ def test_few_or_equal_losses_are_not_gated():
 @given(seed=st.integers(0, 2**31), samples=st.integers(10, 60))
 def test_at_least_the_share_of_the_reliable_gaussian_is_kept(seed, samples):
     losses = torch.randn(samples, generator=torch.Generator().manual_seed(seed), dtype=torch.float64).exp()
-    pair = loss_gate.fit_gaussian_pair(losses.log())
+    pair = loss_gate.fit_gaussian_pair(losses.log(), tolerance=1e-5, max_iterations=200)  # as far as a gate's fit goes
     kept = (losses < loss_gate.loss_gate_threshold(losses) * (1 + 1e-12)).double().mean()
     assert kept >= pair.weights[0] - 1 / samples
 

@@ -90,7 +90,7 @@ def best_in_ball(features: Features, targets: Rounds, strength: float, radius: f
 
     Raises ``ValueError`` as ``online_gradient_descent``.
 
-    >>> float(best_in_ball(np.ones((4, 1)), np.ones(4), 0.0, 0.5).parameters[0])
+    >>> round(float(best_in_ball(np.ones((4, 1)), np.ones(4), 0.0, 0.5).parameters[0]), 9)
     0.5
     """
     phi, y = _problem(features, targets)
