@@ -37,7 +37,7 @@ bounds: $(BASE)
 	$(PY) -m theory.proved_inequalities
 
 notebooks: $(DEV)
-	MPLBACKEND=agg $(PY) -m pytest --nbmake --nbmake-timeout=120 -n $(JOBS) -q $(NOTEBOOKS)
+	OMP_NUM_THREADS=1 MPLBACKEND=agg $(PY) -m pytest --nbmake --nbmake-timeout=120 -n $(JOBS) -q $(NOTEBOOKS)
 
 lab: $(DEV)
 	$(PY) -m jupyterlab --notebook-dir=notebooks
