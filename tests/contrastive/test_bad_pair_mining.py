@@ -1,7 +1,6 @@
 """Bad pair mining: losses per pair, memory, flags, weights, the linear model, capacity, series and injected pairs."""
 
 import copy
-import io
 import math
 
 import numpy as np
@@ -9,6 +8,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors.torch import load, save
 
 from neural.contrastive import bad_pair_mining as mining
 from neural.contrastive import time_series
@@ -305,10 +305,9 @@ def test_state_survives_saving_and_evaluation_is_not_remembered():
     for _ in range(2):
         wrapped.start_epoch()
         wrapped(torch.arange(8), losses)
-    buffer = io.BytesIO()
-    torch.save(wrapped.state_dict(), buffer)
+    kept = save(wrapped.state_dict())
     restored = mining.DynamicBadPairMining(lambda x: x, 8, 1)
-    restored.load_state_dict(torch.load(io.BytesIO(buffer.getvalue()), weights_only=True))
+    restored.load_state_dict(load(kept))
     torch.testing.assert_close(restored(torch.arange(8), losses), wrapped(torch.arange(8), losses))
     before = copy.deepcopy(wrapped.memory.total)
     wrapped.eval()
