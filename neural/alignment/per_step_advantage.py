@@ -185,7 +185,7 @@ def advantage_weighted_nll(
     floating("adv", adv, 2)
     finite_contents("adv", adv)
     belongs = step_ids >= 0
-    values = _masked("token_logps", token_logps, "step_ids", belongs)
+    values = _log_probabilities("token_logps", token_logps, _targets("token_logps", token_logps, "step_ids", belongs))
     if len(adv) != len(values):
         raise ValueError(f"adv must have {len(values)} rows, as token_logps, got {tuple(adv.shape)}")
     if step_ids.device.type == "cpu" and (int(step_ids.min()) < -1 or int(step_ids.max()) >= adv.shape[1]):
@@ -236,15 +236,16 @@ def _log_ratio(name: str, policy: Tensor, ref_name: str, reference: Tensor, mask
     """Sum of log(policy/reference) over the mask, row by row."""
     if reference is None:
         raise ValueError(f"{ref_name} must be the reference's log-probabilities, got None")
-    values = _masked(name, policy, mask_name, mask)
-    constants = _masked(ref_name, reference, mask_name, mask).detach()
-    if values.shape != constants.shape:
-        raise ValueError(f"{ref_name} must have shape {tuple(values.shape)}, as {name}, got {tuple(constants.shape)}")
-    return ((values - constants) * mask.to(values.dtype)).sum(1)
+    chosen = _targets(name, policy, mask_name, mask)
+    floating(ref_name, reference, 2)
+    if policy.shape != reference.shape:
+        raise ValueError(f"{ref_name} must have shape {tuple(policy.shape)}, as {name}, got {tuple(reference.shape)}")
+    ratio = _log_probabilities(name, policy, chosen) - _log_probabilities(ref_name, reference.detach(), chosen)
+    return (ratio * mask.to(ratio.dtype)).sum(1)
 
 
-def _masked(name: str, token_logps: Tensor, mask_name: str, mask: Tensor) -> Tensor:
-    """Log-probabilities in at least float32, 0 where the mask is: padding may be −inf."""
+def _targets(name: str, token_logps: Tensor, mask_name: str, mask: Tensor) -> Tensor:
+    """Where the mask, which has to fit, is not 0; some target in every row."""
     floating(name, token_logps, 2)
     real = isinstance(mask, Tensor) and (mask.dtype == torch.bool or mask.is_floating_point())
     if not real or mask.shape != token_logps.shape:
@@ -252,12 +253,17 @@ def _masked(name: str, token_logps: Tensor, mask_name: str, mask: Tensor) -> Ten
         raise ValueError(f"{mask_name} must fit {name} of shape {tuple(token_logps.shape)}, got {got}")
     if mask.is_floating_point():
         finite_contents(mask_name, mask)
-    if mask.device.type == "cpu":
-        if bool((mask < 0).any()):
+        if mask.device.type == "cpu" and float(mask.min()) < 0:
             raise ValueError(f"{mask_name} must not be negative, got {float(mask.min())}")
-        if bool((empty := ~(mask != 0).any(1)).any()):
-            raise ValueError(f"{mask_name} must have a target in every row, row {int(empty.int().argmax())} has none")
-    values = token_logps.to(torch.promote_types(token_logps.dtype, torch.float32)).masked_fill(mask == 0, 0.0)
+    chosen = mask != 0
+    if mask.device.type == "cpu" and bool((empty := ~chosen.any(1)).any()):
+        raise ValueError(f"{mask_name} must have a target in every row, row {int(empty.int().argmax())} has none")
+    return chosen
+
+
+def _log_probabilities(name: str, token_logps: Tensor, chosen: Tensor) -> Tensor:
+    """In at least float32, 0 for what is not chosen: padding may be −inf."""
+    values = token_logps.to(torch.promote_types(token_logps.dtype, torch.float32)).masked_fill(~chosen, 0.0)
     finite_contents(name, values)
     if values.device.type == "cpu" and float(values.detach().max()) > _ROUNDING:
         raise ValueError(f"{name} must be log-probabilities, at most 0, got {float(values.detach().max())}")

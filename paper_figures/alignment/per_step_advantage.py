@@ -9,14 +9,16 @@ from matplotlib.figure import Figure
 
 from paper_figures.style import COLOURS, intervals, panels, reference_line
 from simulations import Results, statistics
-from simulations.alignment.per_step_advantage import efficiency_factors
-from theory.alignment.chain_mdp import ChainMDP, ChainProblems, exact_values, fit_sft, step_values
+from simulations.alignment.data_scaling import efficiency_factors
+from simulations.alignment.sampled_preferences import TABLE_ARMS
+from theory.alignment.chain_mdp import ChainMDP, exact_values, fit_sft, step_values
 
 CAPTION = (
     "Means over replicates with 95 % intervals. Methods learn from N teacher problems and 4 N with answers only, by "
-    "exact values; each has five settings, chosen on other draws. Numbers behind the names say how many times more "
-    "teacher problems SFT needs. The wrong answer is one of a table fitted to 64 problems. In the transformer, all "
-    "pairs are the same but for where the wrong answer is cut."
+    "exact values; each has seven settings, chosen on other draws. Numbers behind the names say how many times more "
+    "teacher problems SFT needs, with 95 % intervals. The wrong answer is the first sampled one, from a table fitted "
+    "to 64 problems, for which both rules name different steps. In tables and in the transformer, all pairs are the "
+    "same but for what of the wrong answer is blamed, and for the right answers of one arm."
 )
 _METHODS = {
     "sft": "SFT", "rft": "RFT", "awr": "AWR", "per-step dpo": "per-step DPO", "rft, repeated": "RFT, 5 rounds",
@@ -26,18 +28,19 @@ _COLOUR = dict(zip(_METHODS, (COLOURS[6], COLOURS[0], COLOURS[4], COLOURS[1], CO
 
 
 def draw(results: Results) -> dict[str, Figure]:
-    """Scaling, own right answers, critical steps, and the transformer."""
+    """Scaling, own right answers, critical steps, sampled pairs in tables, and the transformer."""
     own, arrays = results.tables["own_answers"], results.arrays["own_answers"]
     return {
         "scaling": _scaling(results.tables["efficiency"]),
         "own_answers": _own_answers(own, arrays),
         "critical_steps": _critical_steps(own, results.tables["pits"]),
+        "sampled_pairs": _sampled_pairs(results.tables["sampled"]),
         "transformer": _transformer(results.tables["language"]),
     }
 
 
 def _scaling(table: pd.DataFrame) -> Figure:
-    figure, axes = panels(2, width=5.6, height=4.0)
+    figure, axes = panels(2, width=5.6, height=4.8)
     titles = {
         "accuracy": ("accuracy of the likeliest answer", "Once, RFT and per-step DPO gain alike in accuracy"),
         "success": ("success of sampled answers", "Per-step credit gains more in success"),
@@ -48,17 +51,20 @@ def _scaling(table: pd.DataFrame) -> Figure:
         shown = curve[curve["size"] <= 16 * rows["size"].max()]
         intervals(ax, shown, "size", measure, colour="#AAAAAA", marker="", label="SFT on more problems")
         for method, name in _METHODS.items():
-            worth = (
-                "" if method == "sft" else f", ×{2 ** np.log2(efficiency_factors(table, method, measure)).mean():.1f}"
-            )
+            worth = "" if method == "sft" else _worth(table, method, measure)
             chosen = rows[rows["method"] == method]
             intervals(ax, chosen, "size", measure, label=name + worth, colour=_COLOUR[method])
         ax.set(xscale="log", xlabel="teacher problems N", ylabel=label, title=title, ylim=(0, 1.05))
         ticks = [n for n in (16, 32, 64, 128, 256, 512, 1024) if n <= shown["size"].max()]
         ax.set_xticks(ticks, [str(n) for n in ticks])
         ax.minorticks_off()
-        ax.legend(fontsize=7.5, loc="lower right")
+        ax.legend(fontsize=7.5, loc="upper center", bbox_to_anchor=(0.5, -0.13), ncols=2)
     return figure
+
+
+def _worth(table: pd.DataFrame, method: str, measure: str) -> str:
+    doublings = statistics.interval(np.log2(efficiency_factors(table, method, measure)))
+    return f", ×{2**doublings.mean:.1f} ({2**doublings.low:.1f} … {2**doublings.high:.1f})"
 
 
 def _own_answers(table: pd.DataFrame, arrays: list[dict[str, np.ndarray]]) -> Figure:
@@ -114,25 +120,48 @@ def _critical_steps(own: pd.DataFrame, pits: pd.DataFrame) -> Figure:
 
 
 def _one_wrong_answer(ax: Axes) -> None:
-    """Exact values along 3 + 4 * 2 + 5 with a slip in the first step, and one in the last."""
+    """Exact values along the first sampled wrong answer whose largest drop is not its first lowest value."""
     world, rng = ChainMDP(7, 3), np.random.default_rng(0)
     teacher = world.problems(64, rng)
     policy = fit_sft(world.counts(teacher, world.results(teacher)))
-    problem = ChainProblems(np.array([[3, 4, 2, 5]]), np.array([[0, 1, 0]]))
-    values = exact_values(policy, problem)
-    for results, label, colour in (
-        ([0, 0, 5], "right: 0, 0, 5", COLOURS[2]), ([1, 2, 0], "slip first: 1, 2, 0", COLOURS[1]),
-        ([0, 0, 6], "slip last: 0, 0, 6", COLOURS[0]),
+    problems = world.problems(200, rng)
+    written, right = policy.sample(problems, 1, rng)[:, 0], world.results(problems)
+    values = exact_values(policy, problems)
+    along = step_values(values, problems, written)
+    largest, lowest = np.diff(along).argmin(axis=1), along[:, 1:].argmin(axis=1)
+    shown = int(np.flatnonzero(~world.verify(problems, written) & (largest != lowest))[0])
+    ax.plot(range(4), step_values(values, problems, right)[shown], "o-", color=COLOURS[2], label="right answer")
+    ax.plot(range(4), along[shown], "o-", color=COLOURS[1], label="sampled wrong answer")
+    for step, marker, colour, label in (
+        (largest[shown] + 1, "X", COLOURS[0], "largest drop"),
+        (lowest[shown] + 1, "s", "#888888", "first lowest value"),
     ):  # fmt: skip
-        along = step_values(values, problem, np.array([results]))[0]
-        ax.plot(np.arange(4), along, "o-", color=colour, label=label)
-        if results[-1] != 5:
-            pit = int(np.diff(along).argmin()) + 1
-            ax.plot(pit, along[pit], "X", color=colour, markersize=11)
-    ax.set_xticks(range(4))
-    ax.set(xlabel="steps written", ylabel="chance of a right answer", ylim=(-0.05, 1.05))
-    ax.set_title("3 + 4 * 2 + 5 mod 7: crosses are pits")
+        ax.plot(step, along[shown, step], marker, color=colour, markersize=10, label=label, linestyle="none")
+    signs, digits = np.array(["+", "×"])[problems.operations[shown]], problems.digits[shown]
+    steps = [
+        f"{signs[i]} {digits[i + 1]}\n{right[shown, i]} right, {written[shown, i]} written" for i in range(world.n_ops)
+    ]
+    ax.set_xticks(range(4), [f"{digits[0]}", *steps], fontsize=7)
+    ax.set(xlabel="step", ylabel="chance of a right answer", ylim=(-0.05, 1.05))
+    ax.set_title("The step that loses most is not the last")
     ax.legend(fontsize=8, loc="upper left")
+
+
+def _sampled_pairs(table: pd.DataFrame) -> Figure:
+    figure, axes = panels(2, width=4.8)
+    titles = {
+        "accuracy": "In tables, small beta costs accuracy",
+        "success": "It gains success, most with the teacher's right answers",
+    }
+    arms = dict(zip(TABLE_ARMS, (COLOURS[0], COLOURS[1], COLOURS[4], "#888888", COLOURS[2]), strict=True))
+    means = table.groupby(["replicate", "arm", "beta"], as_index=False)[list(titles)].mean()
+    for ax, (measure, title) in zip(axes, titles.items(), strict=True):
+        for arm, colour in arms.items():
+            intervals(ax, means[means["arm"] == arm], "beta", measure, label=arm, colour=colour)
+        reference_line(ax, float(means.loc[means["arm"] == "sft", measure].mean()), "SFT")
+        ax.set(xscale="log", xlabel="beta", ylabel=f"{measure}, mean over N", title=title, ylim=(0, 1.05))
+    axes[1].legend(fontsize=7.5, title="blamed in the wrong answer", title_fontsize=7.5, loc="upper right")
+    return figure
 
 
 def _transformer(table: pd.DataFrame) -> Figure:
@@ -143,7 +172,7 @@ def _transformer(table: pd.DataFrame) -> Figure:
         intervals(left, tried[tried["arm"] == arm], "beta", "accuracy", label=arm, colour=colour)
     reference_line(left, float(rows.loc[rows["arm"] == "sft", "accuracy"].mean()), "SFT")
     left.set(xscale="log", xlabel="beta", ylabel="accuracy", title="At small beta, pairs of whole answers do most harm")
-    left.legend(fontsize=8, title="the wrong answer is cut", loc="lower right")
+    left.legend(fontsize=8, title="the wrong answer is cut", title_fontsize=8, loc="lower right")
     found = table[table["kind"] == "rollouts"]
     counts = sorted(found["rollouts"].unique())
     for place, (column, label, colour) in enumerate(

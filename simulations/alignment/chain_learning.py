@@ -11,11 +11,13 @@ from its own solutions, whose expected counts are exact:
 
 A table entry is used in many problems, so that what is exact in a single prefix is a compromise here: of weights
 exp(A/beta) (AWR), of preferences sigma(A − A') (DPO), of advantages (per-step RL). The three agree in a single prefix.
+
+    policies = METHODS["per-step dpo"](policy, teacher_counts(world, problems), fresh, GRIDS["per-step dpo"], KAPPA)
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from scipy.special import expit
@@ -36,13 +38,17 @@ __all__ = ["GRIDS", "KAPPA", "METHODS", "scores", "successful_counts", "teacher_
 KAPPA = 3.0
 """Smoothing of every fit."""
 ROUNDS = 5
-_WEIGHTS = (1.0, 8.0, 64.0, 512.0, 4096.0)
-_SHARPNESS = (1.0, 3.0, 10.0, 30.0, 100.0)
-GRIDS = {
-    "rft": _WEIGHTS, "awr": (0.1, 0.3, 1.0, 3.0, 10.0), "per-step dpo": _SHARPNESS,
+_WEIGHTS = (1.0, 4.0, 16.0, 64.0, 256.0, 4096.0, np.inf)
+_SHARPNESS = (0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0)
+GRIDS: dict[str, tuple[float, ...]] = {
+    "rft": _WEIGHTS, "awr": (0.01, 0.03, 0.1, 1.0, 3.0, 5.0, 10.0), "per-step dpo": _SHARPNESS,
     "rft, repeated": _WEIGHTS, "per-step rl, repeated": _SHARPNESS,
 }  # fmt: skip
-"""Settings of each method: weights of own solutions for RFT, 1/beta for the others; five each."""
+"""Settings of each method: weights of own solutions for RFT, 1/beta for the others; seven each.
+
+An infinite weight leaves own solutions alone, without smoothing. It is the end of the family: success rises up to it.
+Accuracy does not change any more as 1/beta approaches 0, where the smallest move already decides between equals.
+"""
 _LEAST = 1e-12
 
 
@@ -66,21 +72,33 @@ def successful_counts(policy: TabularChainPolicy, problems: ChainProblems) -> np
     return expected_counts(policy, problems, q)
 
 
-def rft(policy: TabularChainPolicy, teacher: np.ndarray, problems: ChainProblems, weight: float, kappa: float):
-    """Teacher's and own successful solutions, fitted together."""
-    return fit_sft(teacher + weight * successful_counts(policy, problems), kappa)
+def rft(
+    policy: TabularChainPolicy, teacher: np.ndarray, problems: ChainProblems, weights: Sequence[float], kappa: float
+) -> list[TabularChainPolicy]:
+    """Teacher's and own successful solutions, fitted together, for each weight of the latter."""
+    own = successful_counts(policy, problems)
+    return [fit_sft(own + teacher / weight, max(kappa / weight, _LEAST)) for weight in weights]
 
 
-def awr(policy: TabularChainPolicy, teacher: np.ndarray, problems: ChainProblems, inverse: float, kappa: float):
-    """Teacher's solutions, and all own ones with advantage weights whose mean is 1."""
-    counts = expected_counts(policy, problems, np.exp(inverse * exact_advantages(policy, problems)))
-    return fit_sft(teacher + counts * (problems.operations.size / counts.sum()), kappa)
+def awr(
+    policy: TabularChainPolicy, teacher: np.ndarray, problems: ChainProblems, inverses: Sequence[float], kappa: float
+) -> list[TabularChainPolicy]:
+    """Teacher's solutions, and all own ones with advantage weights whose mean is 1, for each 1/beta."""
+    A = exact_advantages(policy, problems)
+    found = []
+    for inverse in inverses:
+        counts = expected_counts(policy, problems, np.exp(inverse * (A - A.max())))
+        found.append(fit_sft(teacher + counts * (problems.operations.size / counts.sum()), kappa))
+    return found
 
 
 def per_step_dpo(
-    policy: TabularChainPolicy, teacher: np.ndarray, problems: ChainProblems, inverse: float, kappa: float
-):
-    """The minimiser over tables of the preference loss over all pairs of next steps of all prefixes that are met."""
+    policy: TabularChainPolicy, teacher: np.ndarray, problems: ChainProblems, inverses: Sequence[float], kappa: float
+) -> list[TabularChainPolicy]:
+    """The minimiser over tables of the preference loss over all pairs of next steps of all prefixes that are met.
+
+    What the loss determines is h = beta log(pi/pi_ref), so that one minimisation serves every beta.
+    """
     A = exact_advantages(policy, problems)
     gaps = expit(A[..., :, None] - A[..., None, :])
     visits = expected_counts(policy, problems)
@@ -93,29 +111,42 @@ def per_step_dpo(
     labels = np.where(visits.sum(axis=-1)[..., None, None] > _LEAST, labels, 0.5)
     table = np.maximum(policy.table, _LEAST)
     table /= table.sum(axis=-1, keepdims=True)
-    found = population_dpo(table, np.zeros_like(table), 1 / inverse, labels=labels)
-    return TabularChainPolicy(np.log(np.maximum(found, _LEAST)))
+    h = np.log(population_dpo(table, np.zeros_like(table), 1.0, labels=labels)) - np.log(table)
+    return [_as_policy(awr_policy(table, h, 1 / inverse)) for inverse in inverses]
 
 
-def per_step_rl(policy: TabularChainPolicy, teacher: np.ndarray, problems: ChainProblems, inverse: float, kappa: float):
+def per_step_rl(
+    policy: TabularChainPolicy, teacher: np.ndarray, problems: ChainProblems, inverses: Sequence[float], kappa: float
+) -> list[TabularChainPolicy]:
     """``pi exp(mean A/beta)``, the mean over all prefixes in which the table entry is met."""
     visits = expected_counts(policy, problems)
     above = expected_counts(policy, problems, 1 + exact_advantages(policy, problems))
     mean = np.where(visits > _LEAST, above / np.maximum(visits, _LEAST) - 1, 0.0)
-    return TabularChainPolicy(np.log(np.maximum(awr_policy(policy.table, mean, 1 / inverse), _LEAST)))
+    return [_as_policy(awr_policy(policy.table, mean, 1 / inverse)) for inverse in inverses]
 
 
-def _repeated(update: Callable[..., TabularChainPolicy]) -> Callable[..., TabularChainPolicy]:
-    def many(policy, teacher, problems, setting, kappa):
-        for _ in range(ROUNDS):
-            policy = update(policy, teacher, problems, setting, kappa)
-        return policy
+def _as_policy(table: np.ndarray) -> TabularChainPolicy:
+    return TabularChainPolicy(np.log(np.maximum(table, _LEAST)))
+
+
+Update = Callable[[TabularChainPolicy, np.ndarray, ChainProblems, Sequence[float], float], list[TabularChainPolicy]]
+
+
+def _repeated(update: Update) -> Update:
+    def many(policy, teacher, problems, settings, kappa):
+        found = []
+        for setting in settings:
+            latest = policy
+            for _ in range(ROUNDS):
+                (latest,) = update(latest, teacher, problems, (setting,), kappa)
+            found.append(latest)
+        return found
 
     return many
 
 
-METHODS: dict[str, Callable[..., TabularChainPolicy]] = {
+METHODS: dict[str, Update] = {
     "rft": rft, "awr": awr, "per-step dpo": per_step_dpo, "rft, repeated": _repeated(rft),
     "per-step rl, repeated": _repeated(per_step_rl),
 }  # fmt: skip
-"""Each takes (policy, teacher's counts, fresh problems, setting, kappa) and gives a new policy."""
+"""Each takes (policy, teacher's counts, fresh problems, settings, kappa) and gives a new policy for each setting."""

@@ -32,7 +32,7 @@ class OwnAnswers:
 
 
 _SETTING = {"rft": 64.0, "awr": 1.0, "per-step dpo": 10.0}
-"""The middle of each method's grid: nothing is chosen here."""
+"""The middle of each method's grid in ``chain_learning``: nothing is chosen here."""
 
 
 def simulate_own_answers(settings: OwnAnswers, seed: int, device: str) -> Replicate:
@@ -82,7 +82,7 @@ def _changes(world, sft, counts, fresh, answers, drops, ok, right) -> dict[str, 
     uses = world.counts(fresh, answers, chosen.astype(np.float64))
     result = {"low_advantage_steps": float(chosen.sum())}
     for name, setting in _SETTING.items():
-        policy = METHODS[name](sft, counts, fresh, setting, KAPPA)
+        (policy,) = METHODS[name](sft, counts, fresh, (setting,), KAPPA)
         change = np.log(np.maximum(policy.table, 1e-12)) - np.log(sft.table)
         result[f"change_{name}"] = float((uses * change).sum() / max(1.0, uses.sum()))
     return result

@@ -5,19 +5,18 @@ with a wrong reference or wrong labels as negative conditions; enumerates all so
 fine-tuning on one's own successes gives; draws best-of-k completions. *improvement* searches trees for one where
 advantage weighting lowers the success, and for one where less regularisation does. *efficiency* learns chains of
 arithmetic modulo 7 from N teacher problems and four times as many with answers only, by every method at population
-level with exact values: accuracy of the likeliest solution and success of sampled ones, each method with five settings
+level with exact values: accuracy of the likeliest solution and success of sampled ones, each method with seven settings
 chosen on three other draws of all problems; a curve of SFT alone, to 16,384 problems, tells what each is worth.
 *own_answers* looks at one's own right answers: how many have wrong steps, what finite RFT on them does, what each
 method does to their wrong steps, and where wrong answers were lost. *pits* asks how many rollouts find the exact
-critical step. *language* does the same with a transformer whose rollouts are checked by enumeration, and trains it on
-pairs.
+critical step. *sampled* trains tables on pairs of sampled answers, whole or cut at the critical step, with one's own
+right answers or the teacher's. *language* does the same with a transformer, whose rollouts are checked by enumeration.
 """
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -25,12 +24,24 @@ import pandas as pd
 
 from simulations import Claim, Experiment, Paper, Verdict, statistics
 from simulations.alignment.arithmetic_preferences import Language, simulate_language
-from simulations.alignment.chain_learning import GRIDS, KAPPA, METHODS, scores, teacher_counts
+from simulations.alignment.data_scaling import Efficiency, efficiency_factors, simulate_efficiency
 from simulations.alignment.own_answers import OwnAnswers, Pits, simulate_own_answers, simulate_pits
-from simulations.alignment.step_identities import Identities, Improvement, simulate_identities, simulate_improvement
+from simulations.alignment.sampled_preferences import TEACHERS, SampledPreferences, simulate_sampled_preferences
+from simulations.alignment.step_identities import (
+    Identities,
+    Improvement,
+    identities_example,
+    improvement_example,
+    judge_best_of_k,
+    judge_equivalence,
+    judge_fall,
+    judge_improvement,
+    judge_rft,
+    judge_telescoping,
+    simulate_identities,
+    simulate_improvement,
+)
 from simulations.controls import columns_exchanged, exchange
-from theory.alignment import per_step_advantage as theory
-from theory.alignment.chain_mdp import ChainMDP, fit_sft
 
 PAPER = Paper(
     title="RL on Incorrect Synthetic Data Scales the Efficiency of LLM Math Reasoning by Eight-Fold",
@@ -46,78 +57,14 @@ DEVIATIONS = [
     "of every wrong answer of a policy that may recover, and per-step pairs become whole ones.",
     "Own answers are to fresh problems whose answers are known, four for each teacher problem; in *own_answers* also "
     "to the teacher's problems themselves, as in the paper, where finite RFT loses.",
+    "RFT on a population of own answers has most success with infinite weight, that is without the teacher's solutions "
+    "and without smoothing: the end of its family is one of its settings.",
+    "Pairs of sampled answers are compared at each arm's best beta, beside the mean over beta of at most 1; accuracy "
+    "wants beta above 1, success a small one.",
     "Success rises as beta falls only for rewards of 0 and 1, as far as we can find; with graded rewards it need not.",
     "Arithmetic modulo 5 or 7 in tables and in a transformer of 15,000 parameters stands for language models of 7 "
     "billion on GSM8K and MATH.",
 ]
-
-
-# efficiency -------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Efficiency:
-    """Teacher problems, fresh ones for each, splits that choose settings; sizes of the curve of SFT."""
-
-    base: int = 7
-    n_ops: int = 3
-    sizes: tuple[int, ...] = (24, 36, 54)
-    fresh: int = 4
-    splits: int = 3
-    validation: int = 400
-    test: int = 1500
-    curve: tuple[int, ...] = tuple(round(16 * 2 ** (j / 2)) for j in range(21))
-
-
-def simulate_efficiency(settings: Efficiency, seed: int, device: str) -> pd.DataFrame:
-    """A row per size and method, and per size of the curve of SFT; settings chosen by each of both measures."""
-    rng = np.random.default_rng(seed)
-    world = ChainMDP(settings.base, settings.n_ops)
-    test = world.problems(settings.test, rng)
-    stream = world.problems(max(settings.curve), rng)
-    rows = [
-        {"kind": "curve", "size": n, "method": "sft", **scores(world, fit_sft(teacher_counts(world, stream[:n])), test)}
-        for n in settings.curve
-    ]
-    for size in settings.sizes:
-        found = {name: np.zeros((len(grid), 2)) for name, grid in GRIDS.items()}
-        for _ in range(settings.splits):
-            teacher, fresh = world.problems(size, rng), world.problems(settings.fresh * size, rng)
-            validation = world.problems(settings.validation, rng)
-            for name, policies in _learned(world, teacher, fresh).items():
-                found[name] += np.array([list(scores(world, p, validation).values()) for p in policies])
-        teacher, fresh = stream[:size], world.problems(settings.fresh * size, rng)
-        rows.append(
-            {"kind": "method", "size": size, "method": "sft",
-             **scores(world, fit_sft(teacher_counts(world, teacher)), test)}
-        )  # fmt: skip
-        for name, policies in _learned(world, teacher, fresh).items():
-            tested = [scores(world, policy, test) for policy in policies]
-            row = {"kind": "method", "size": size, "method": name}
-            for column, measure in enumerate(("accuracy", "success")):
-                best = int(found[name][:, column].argmax())
-                row |= {measure: tested[best][measure], f"chosen_for_{measure}": GRIDS[name][best]}
-            rows.append(row)
-    return pd.DataFrame(rows)
-
-
-def _learned(world: ChainMDP, teacher, fresh) -> dict[str, list]:
-    counts = teacher_counts(world, teacher)
-    start = fit_sft(counts, KAPPA)
-    return {
-        name: [METHODS[name](start, counts, fresh, setting, KAPPA) for setting in grid] for name, grid in GRIDS.items()
-    }
-
-
-def efficiency_factors(table: pd.DataFrame, method: str, measure: str) -> np.ndarray:
-    """For each replicate, how many times more teacher problems SFT needs for the same: one factor for all sizes."""
-    factors = []
-    for _, rows in table.groupby("replicate", sort=True):
-        curve = rows.loc[rows["kind"] == "curve", ["size", measure]].sort_values("size").to_numpy(dtype=np.float64)
-        chosen = rows[(rows["kind"] == "method") & (rows["method"] == method)]
-        own = chosen[["size", measure]].sort_values("size").to_numpy(dtype=np.float64)
-        factors.append(theory.fitted_efficiency(curve, own))
-    return np.array(factors)
 
 
 EXPERIMENTS = [
@@ -150,88 +97,21 @@ EXPERIMENTS = [
             rollouts=16, steps=400, pair_batch=32, lr=3e-4, test=5000, validation=1000, exact=200, exact_rollouts=256,
         ),
         tiny=Language(
-            base=3, n_ops=2, d_model=8, teacher=32, sft_steps=20, fresh=40, answers=6, pairs=24, rollouts=2,
+            base=3, n_ops=2, d_model=8, teacher=32, sft_steps=60, fresh=40, answers=6, pairs=24, rollouts=2,
             betas=(0.1, 10.0), steps=2, splits=2, validation=10, test=20, exact=5, exact_rollouts=8,
         ),
+        replicates=5,
+    ),
+    Experiment(
+        "sampled", simulate_sampled_preferences, quick=SampledPreferences(),
+        full=SampledPreferences(base=10, n_ops=5, sizes=(96, 136, 192, 272), steps=100, validation=1000, test=5000),
+        tiny=SampledPreferences(base=4, sizes=(12,), betas=(0.1, 10.0), steps=3, splits=2, validation=20, test=40),
         replicates=5,
     ),
 ]  # fmt: skip
 
 
 # claims -----------------------------------------------------------------------------------------
-
-
-def _deviations(table: pd.DataFrame, *checks: str) -> pd.Series:
-    return table.loc[table["check"].isin(checks), "deviation"]
-
-
-def _judge_equivalence(table: pd.DataFrame) -> Verdict:
-    return statistics.all_of(
-        [
-            statistics.identity(
-                _deviations(table, "dpo", "dpo, uniform pairs"),
-                "largest difference of log-probabilities, DPO's minimiser and advantage weighting", tolerance=1e-5,
-            ),
-            statistics.at_least(
-                float(_deviations(table, "dpo, uniform reference", "dpo, labels of half the gap").min()),
-                "smallest with a uniform reference or labels of half the gap", threshold=1e-3,
-            ),
-            statistics.at_most(
-                float(_deviations(table, "dpo, hard labels have a minimiser").max()),
-                "finite minimisers for hard labels", threshold=0.0,
-            ),
-        ]
-    )  # fmt: skip
-
-
-def _judge_rft(table: pd.DataFrame) -> Verdict:
-    return statistics.all_of(
-        [
-            statistics.identity(
-                _deviations(table, "rft by enumeration"), "error of pi Q/V against enumeration", tolerance=1e-12
-            ),
-            statistics.at_least(
-                float(_deviations(table, "rft by enumeration, pi itself").min()), "error of pi", threshold=1e-3
-            ),
-        ]
-    )
-
-
-def _judge_best_of_k(table: pd.DataFrame) -> Verdict:
-    return statistics.all_of(
-        [
-            statistics.identity(_deviations(table, "best of k"), "root mean square standard errors", tolerance=1.3),
-            statistics.at_least(
-                float(_deviations(table, "best of k, Q itself").min()), "of Q in its place", threshold=3.0
-            ),
-        ]
-    )
-
-
-def _judge_improvement(table: pd.DataFrame) -> Verdict:
-    rows = table[table["check"] == "improvement"]
-    worst = rows.sort_values("ratio").iloc[-1]
-    return statistics.all_of(
-        [
-            statistics.bound(
-                float(worst["ratio"]), "success before over success after advantage weighting",
-                instances=int(rows["instances"].sum()), required=1000, witness=str(worst["witness"]),
-            ),
-            statistics.at_least(
-                float(table.loc[table["check"] == "others' advantages", "ratio"].max()),
-                "the same with advantages of other trees", threshold=1.1,
-            ),
-        ]
-    )  # fmt: skip
-
-
-def _judge_fall(table: pd.DataFrame, graded: bool) -> Verdict:
-    rewards = "graded rewards" if graded else "rewards of 0 and 1"
-    fall = float(table.loc[table["check"] == f"fall, {rewards}", "fall"].max())
-    compared = "largest fall of success as beta falls"
-    if graded:
-        return statistics.at_least(fall, f"{compared}, {rewards}", threshold=1e-3)
-    return statistics.at_most(fall, f"{compared}, {rewards}", threshold=1e-12)
 
 
 def _methods_compared(table: pd.DataFrame, measure: str, better: str, worse: str) -> Verdict:
@@ -397,6 +277,33 @@ def _small_beta_compared(table: pd.DataFrame, better: str, worse: str) -> Verdic
     return statistics.trend(gained, f"accuracy at beta of at most 1, {better} less {worse}", above=0.0)
 
 
+def _tables_compared(table: pd.DataFrame, measure: str, better: str, worse: str) -> Verdict:
+    rows = table[table[f"chosen_for_{measure}"].astype(bool)]
+    gained = statistics.paired(rows, measure, "arm", better, worse)
+    return statistics.trend(gained, f"{measure}, {better} less {worse}, each at its best beta", above=0.0)
+
+
+def _judge_every_size(table: pd.DataFrame) -> Verdict:
+    """Mean over small beta, one part for each size."""
+    small = table[table["beta"].between(0.01, 1.0)]
+    return statistics.all_of(
+        [
+            statistics.trend(
+                statistics.paired(rows, "accuracy", "arm", "per step", "standard"),
+                f"accuracy at beta of at most 1, per step less standard, {size:g} problems",
+                above=0.0,
+            )
+            for size, rows in small.groupby("size")
+        ]
+    )
+
+
+def _judge_no_gain(table: pd.DataFrame, arm: str) -> Verdict:
+    rows = table[table["chosen_for_accuracy"].astype(bool)]
+    gained = statistics.paired(rows, "accuracy", "arm", arm, "sft")
+    return statistics.trend(gained, f"accuracy, {arm} at its best beta less SFT", below=0.0)
+
+
 def _judge_exact(table: pd.DataFrame) -> Verdict:
     rows = table[table["kind"] == "rollouts"]
     most = rows[rows["rollouts"] == rows["rollouts"].max()]
@@ -416,26 +323,8 @@ def _judge_exact(table: pd.DataFrame) -> Verdict:
 # examples and controls ---------------------------------------------------------------------------
 
 
-def _identities_example() -> pd.DataFrame:
-    deviations = {
-        "dpo": 1e-14, "dpo, uniform pairs": 1e-14, "dpo, uniform reference": 0.5, "dpo, labels of half the gap": 0.1,
-        "dpo, hard labels have a minimiser": 0.0, "rft by enumeration": 1e-16, "rft by enumeration, pi itself": 0.2,
-        "best of k": 1.0, "best of k, Q itself": 30.0, "telescoping": 1e-16,
-    }  # fmt: skip
-    return pd.DataFrame([{"replicate": k, "check": c, "deviation": d} for k in range(5) for c, d in deviations.items()])
-
-
 def _checks_exchanged(first: str, second: str) -> Callable[[pd.DataFrame], pd.DataFrame]:
     return lambda table: exchange(table, "check", first, second)
-
-
-def _improvement_example() -> pd.DataFrame:
-    rows = [
-        {"check": "improvement", "ratio": 1.0, "instances": 5000, "witness": "logits = [0]"},
-        {"check": "others' advantages", "ratio": 3.0}, {"check": "fall, rewards of 0 and 1", "fall": 0.0},
-        {"check": "fall, graded rewards", "fall": 0.02},
-    ]  # fmt: skip
-    return pd.DataFrame([{"replicate": k, **row} for k in range(5) for row in rows])
 
 
 _EXAMPLE_FACTORS = {
@@ -516,6 +405,28 @@ def _language_example() -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def _sampled_example() -> pd.DataFrame:
+    """Accuracies below SFT's but with the teacher's right answers; success above, in the order of blame's precision."""
+    levels = {
+        "standard": (0.30, 0.20), "random step": (0.32, 0.22), "per step": (0.36, 0.26), "pit only": (0.38, 0.28),
+        TEACHERS: (0.8, 0.7),
+    }  # fmt: skip
+    rows = []
+    for k, size in itertools.product(range(5), (36, 54)):
+        noise = 0.002 * (k - 2)
+        rows.append(
+            {"arm": "sft", "beta": 0.0, "accuracy": 0.5, "success": 0.1, "chosen_for_accuracy": True,
+             "chosen_for_success": True, "replicate": k, "size": size}
+        )  # fmt: skip
+        rows += [
+            {"arm": arm, "beta": beta, "accuracy": accuracy + 0.05 * (beta > 1) + noise * (arm != "standard"),
+             "success": success - 0.05 * (beta > 1) + noise * (arm != "standard"), "chosen_for_accuracy": beta > 1,
+             "chosen_for_success": beta < 1, "replicate": k, "size": size}
+            for arm, (accuracy, success) in levels.items() for beta in (0.1, 10.0)
+        ]  # fmt: skip
+    return pd.DataFrame(rows)
+
+
 def _arms_exchanged(first: str, second: str) -> Callable[[pd.DataFrame], pd.DataFrame]:
     return lambda table: exchange(table, "arm", first, second)
 
@@ -529,39 +440,38 @@ CLAIMS = [
         "C1", "identities", "identity", "equivalence of per-step preferences and advantage-weighted RL",
         "The per-step preference loss is minimised by pi exp(A/beta)/Z, however pairs are drawn; not with another "
         "reference or labels, and with hard labels by nothing finite.",
-        _judge_equivalence, _identities_example, _checks_exchanged("dpo", "dpo, uniform reference"),
+        judge_equivalence, identities_example, _checks_exchanged("dpo", "dpo, uniform reference"),
     ),
     Claim(
         "C2a", "identities", "identity", "RFT; derived",
         "Likelihood of one's own successful solutions gives pi Q/V in every prefix.",
-        _judge_rft, _identities_example, _checks_exchanged("rft by enumeration", "rft by enumeration, pi itself"),
+        judge_rft, identities_example, _checks_exchanged("rft by enumeration", "rft by enumeration, pi itself"),
     ),
     Claim(
         "C2b", "identities", "identity", "best-of-K rollout policy; derived",
         "The best of k completions succeeds with chance 1 − (1 − Q)^k.",
-        _judge_best_of_k, _identities_example, _checks_exchanged("best of k", "best of k, Q itself"),
+        judge_best_of_k, identities_example, _checks_exchanged("best of k", "best of k, Q itself"),
     ),
     Claim(
         "C3a", "improvement", "bound", _RANDOM_TREES,
         "Advantage weighting never lowers the success, on any tree and for any beta.",
-        _judge_improvement, _improvement_example, lambda t: t.assign(ratio=1.5 * t["ratio"]),
+        judge_improvement, improvement_example, lambda t: t.assign(ratio=1.5 * t["ratio"]),
     ),
     Claim(
         "C3b", "identities", "identity", "advantages of steps; derived",
         "The advantages of the steps of a solution add up to its reward less the value of the problem.",
-        lambda t: statistics.identity(_deviations(t, "telescoping"), "largest error of the sum", tolerance=1e-12),
-        _identities_example, _checks_exchanged("telescoping", "best of k"),
+        judge_telescoping, identities_example, _checks_exchanged("telescoping", "best of k"),
     ),
     Claim(
         "C3c", "improvement", "bound", "monotone in beta; ours",
         "With rewards of 0 and 1 the success rises all the way as beta falls.",
-        lambda t: _judge_fall(t, graded=False), _improvement_example,
+        lambda t: judge_fall(t, graded=False), improvement_example,
         _checks_exchanged("fall, rewards of 0 and 1", "fall, graded rewards"),
     ),
     Claim(
         "C3d", "improvement", "bound", "monotone in beta; ours",
         "With graded rewards it does not: there are trees where less regularisation means less success.",
-        lambda t: _judge_fall(t, graded=True), _improvement_example,
+        lambda t: judge_fall(t, graded=True), improvement_example,
         _checks_exchanged("fall, rewards of 0 and 1", "fall, graded rewards"),
     ),
     Claim(
@@ -660,6 +570,56 @@ CLAIMS = [
         "There, cutting at the critical step is better than at a random one.",
         lambda t: _small_beta_compared(t, "per step", "random step"), _language_example,
         _arms_exchanged("random step", "per step"),
+    ),
+    Claim(
+        "C8e", "sampled", "trend", "DPO on random pairs",
+        "In a table, too, DPO on whole answers does not improve on the accuracy of SFT at its best beta: it is below.",
+        lambda t: _judge_no_gain(t, "standard"), _sampled_example, _arms_exchanged("standard", TEACHERS),
+    ),
+    Claim(
+        "C8f", "sampled", "trend", "DPO on random pairs against per-step pairs",
+        "In a table, with beta of at most 1, per-step pairs are more accurate than whole ones at every number of "
+        "problems.",
+        _judge_every_size, _sampled_example, _arms_exchanged("standard", "per step"),
+    ),
+    Claim(
+        "C8g", "sampled", "trend", "DPO on random pairs against per-step pairs",
+        "So they are on average with each at its best beta.",
+        lambda t: _tables_compared(t, "accuracy", "per step", "standard"), _sampled_example,
+        _arms_exchanged("standard", "per step"),
+    ),
+    Claim(
+        "C8h", "sampled", "trend", "DPO on random pairs against per-step pairs",
+        "Sampled answers of per-step DPO succeed more often than those of DPO on whole answers, and these than SFT's.",
+        lambda t: statistics.all_of(
+            [_tables_compared(t, "success", *pair) for pair in (("per step", "standard"), ("standard", "sft"))]
+        ),
+        _sampled_example, _arms_exchanged("standard", "per step"),
+    ),
+    Claim(
+        "C8i", "sampled", "trend", "per-step pairs with self-generated right answers; ours",
+        "With one's own right answers alone, per-step DPO at its best beta does not improve on the accuracy of SFT.",
+        lambda t: _judge_no_gain(t, "per step"), _sampled_example, _arms_exchanged("per step", TEACHERS),
+    ),
+    Claim(
+        "C8j", "sampled", "trend", "per-step pairs with self-generated right answers; ours",
+        "With the teacher's right answers in their place, the same pairs improve on SFT, and more than with one's own.",
+        lambda t: statistics.all_of(
+            [_tables_compared(t, "accuracy", TEACHERS, other) for other in ("sft", "per step")]
+        ),
+        _sampled_example, _arms_exchanged("per step", TEACHERS),
+    ),
+    Claim(
+        "C8k", "sampled", "trend", "critical steps; ours",
+        "Cut at the critical step, pairs give more success than cut at a random one, each at its best beta.",
+        lambda t: _tables_compared(t, "success", "per step", "random step"), _sampled_example,
+        _arms_exchanged("random step", "per step"),
+    ),
+    Claim(
+        "C8l", "sampled", "trend", "critical steps; ours",
+        "Blaming the critical step alone gives more success still than blaming all steps up to it.",
+        lambda t: _tables_compared(t, "success", "pit only", "per step"), _sampled_example,
+        _arms_exchanged("pit only", "per step"),
     ),
     Claim(
         "C9a", "own_answers", "trend", "first pit",

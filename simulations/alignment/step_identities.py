@@ -12,9 +12,23 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from simulations import Verdict, statistics
 from theory.alignment import per_step_advantage as theory
 
-__all__ = ["Identities", "Improvement", "simulate_identities", "simulate_improvement"]
+__all__ = [
+    "Identities",
+    "Improvement",
+    "identities_example",
+    "improvement_example",
+    "judge_best_of_k",
+    "judge_equivalence",
+    "judge_fall",
+    "judge_improvement",
+    "judge_rft",
+    "judge_telescoping",
+    "simulate_identities",
+    "simulate_improvement",
+]
 
 
 @dataclass(frozen=True)
@@ -145,3 +159,101 @@ def _success_when_weighted(logits: np.ndarray, guide: np.ndarray, rewards: np.nd
         for policy, before, after in zip(policies, values[:-1], values[1:], strict=True)
     ]
     return theory.tree_values(weighted, rewards)[0][:, 0]
+
+
+# judges and examples -------------------------------------------------------------------------------
+
+
+def _deviations(table: pd.DataFrame, *checks: str) -> pd.Series:
+    return table.loc[table["check"].isin(checks), "deviation"]
+
+
+def judge_equivalence(table: pd.DataFrame) -> Verdict:
+    return statistics.all_of(
+        [
+            statistics.identity(
+                _deviations(table, "dpo", "dpo, uniform pairs"),
+                "largest difference of log-probabilities, DPO's minimiser and advantage weighting", tolerance=1e-5,
+            ),
+            statistics.at_least(
+                float(_deviations(table, "dpo, uniform reference", "dpo, labels of half the gap").min()),
+                "smallest with a uniform reference or labels of half the gap", threshold=1e-3,
+            ),
+            statistics.at_most(
+                float(_deviations(table, "dpo, hard labels have a minimiser").max()),
+                "finite minimisers for hard labels", threshold=0.0,
+            ),
+        ]
+    )  # fmt: skip
+
+
+def judge_rft(table: pd.DataFrame) -> Verdict:
+    return statistics.all_of(
+        [
+            statistics.identity(
+                _deviations(table, "rft by enumeration"), "error of pi Q/V against enumeration", tolerance=1e-12
+            ),
+            statistics.at_least(
+                float(_deviations(table, "rft by enumeration, pi itself").min()), "error of pi", threshold=1e-3
+            ),
+        ]
+    )
+
+
+def judge_telescoping(table: pd.DataFrame) -> Verdict:
+    return statistics.identity(_deviations(table, "telescoping"), "largest error of the sum", tolerance=1e-12)
+
+
+def judge_best_of_k(table: pd.DataFrame) -> Verdict:
+    return statistics.all_of(
+        [
+            statistics.identity(_deviations(table, "best of k"), "root mean square standard errors", tolerance=1.3),
+            statistics.at_least(
+                float(_deviations(table, "best of k, Q itself").min()), "of Q in its place", threshold=3.0
+            ),
+        ]
+    )
+
+
+def judge_improvement(table: pd.DataFrame) -> Verdict:
+    rows = table[table["check"] == "improvement"]
+    worst = rows.sort_values("ratio").iloc[-1]
+    return statistics.all_of(
+        [
+            statistics.bound(
+                float(worst["ratio"]), "success before over success after advantage weighting",
+                instances=int(rows["instances"].sum()), required=1000, witness=str(worst["witness"]),
+            ),
+            statistics.at_least(
+                float(table.loc[table["check"] == "others' advantages", "ratio"].max()),
+                "the same with advantages of other trees", threshold=1.1,
+            ),
+        ]
+    )  # fmt: skip
+
+
+def judge_fall(table: pd.DataFrame, graded: bool) -> Verdict:
+    rewards = "graded rewards" if graded else "rewards of 0 and 1"
+    fall = float(table.loc[table["check"] == f"fall, {rewards}", "fall"].max())
+    compared = "largest fall of success as beta falls"
+    if graded:
+        return statistics.at_least(fall, f"{compared}, {rewards}", threshold=1e-3)
+    return statistics.at_most(fall, f"{compared}, {rewards}", threshold=1e-12)
+
+
+def identities_example() -> pd.DataFrame:
+    deviations = {
+        "dpo": 1e-14, "dpo, uniform pairs": 1e-14, "dpo, uniform reference": 0.5, "dpo, labels of half the gap": 0.1,
+        "dpo, hard labels have a minimiser": 0.0, "rft by enumeration": 1e-16, "rft by enumeration, pi itself": 0.2,
+        "best of k": 1.0, "best of k, Q itself": 30.0, "telescoping": 1e-16,
+    }  # fmt: skip
+    return pd.DataFrame([{"replicate": k, "check": c, "deviation": d} for k in range(5) for c, d in deviations.items()])
+
+
+def improvement_example() -> pd.DataFrame:
+    rows = [
+        {"check": "improvement", "ratio": 1.0, "instances": 5000, "witness": "logits = [0]"},
+        {"check": "others' advantages", "ratio": 3.0}, {"check": "fall, rewards of 0 and 1", "fall": 0.0},
+        {"check": "fall, graded rewards", "fall": 0.02},
+    ]  # fmt: skip
+    return pd.DataFrame([{"replicate": k, **row} for k in range(5) for row in rows])

@@ -17,7 +17,9 @@ from neural.tiny_lm.logprobs import labels_to_mask, token_logps
 from neural.tiny_lm.model import TinyGPT
 from simulations.alignment import per_step_advantage as simulation
 from simulations.alignment.arithmetic_preferences import exact_step_q
-from simulations.alignment.chain_learning import METHODS, teacher_counts
+from simulations.alignment.chain_learning import METHODS, successful_counts, teacher_counts
+from simulations.alignment.data_scaling import _middle_of_the_best, efficiency_factors
+from simulations.alignment.sampled_preferences import TABLE_ARMS, SampledPreferences, _masks, _trained
 from theory.alignment import per_step_advantage as theory
 from theory.alignment.chain_mdp import (
     ChainMDP,
@@ -245,7 +247,7 @@ def test_best_of_k_keeps_the_order_and_its_digits(Q, k):
 
 
 def test_bound_of_improvement_holds_and_is_attained_without_advantages():
-    report = theory.BOUNDS[0].check(3000)
+    report = theory.BOUNDS[0].check(1000)
     assert report.holds
     assert report.worst_ratio > 0.99
 
@@ -265,12 +267,87 @@ def test_a_single_prefix_makes_rl_and_preferences_agree_and_shared_entries_do_no
     problems = ChainProblems(np.array([[1, 2]]), np.array([[0]]))
     start = fit_sft(teacher_counts(world, problems))
     entry = (0, 1, 2)
-    policies = [METHODS[name](start, 0 * start.table, problems, 3.0, 1e-9).table[entry] for name in ("per-step dpo",)]
+    found = {name: METHODS[name](start, 0 * start.table, problems, (3.0,), 1e-9)[0].table[entry] for name in METHODS}
     A = exact_advantages(start, problems)[0, 0, 1]
     expected = theory.awr_policy(start.table[entry], A, 1 / 3)
-    assert_allclose(policies[0], expected, atol=1e-8)
-    awr = METHODS["awr"](start, 0 * start.table, problems, 3.0, 1e-9).table[entry]
-    assert_allclose(awr, expected, atol=1e-6)
+    assert_allclose(found["per-step dpo"], expected, atol=1e-8)
+    assert_allclose(found["awr"], expected, atol=1e-6)
+    q = A + start.success(problems)[0]
+    assert_allclose(found["rft"], theory.rft_policy(start.table[entry], np.clip(q, 0, 1)), atol=1e-6)
+
+
+def test_one_minimisation_serves_every_beta_of_per_step_dpo():
+    world, problems, start, _ = chain(1, base=3, n=40)
+    inverses = (0.5, 20.0)
+    together = METHODS["per-step dpo"](start, teacher_counts(world, problems), problems, inverses, 3.0)
+    for inverse, policy in zip(inverses, together, strict=True):
+        (alone,) = METHODS["per-step dpo"](start, teacher_counts(world, problems), problems, (inverse,), 3.0)
+        assert_allclose(policy.table, alone.table, rtol=1e-12)
+    # h = beta log(pi/pi_ref) is the same for both.
+    h = [np.log(p.table / start.table) / x for p, x in zip(together, inverses, strict=True)]
+    assert_allclose(np.diff(h[0]), np.diff(h[1]), atol=1e-6)
+
+
+def test_infinite_weight_is_the_limit_of_fine_tuning_on_own_solutions():
+    world = ChainMDP(4, 3)
+    problems, own = world.problems(20, np.random.default_rng(0)), world.problems(80, np.random.default_rng(1))
+    start = fit_sft(teacher_counts(world, problems))
+    teachers, successes = teacher_counts(world, problems), successful_counts(start, own)
+    twice, much, limit = METHODS["rft"](start, teachers, own, (2.0, 1e9, np.inf), 3.0)
+    assert_allclose(twice.table, fit_sft(teachers + 2 * successes, 3.0).table, atol=1e-12)
+    assert_allclose(much.table, limit.table, atol=1e-5)
+    met = successes.sum(axis=-1, keepdims=True) > 0
+    shares = successes / np.where(met, successes.sum(axis=-1, keepdims=True), 1)
+    assert_allclose(limit.table, np.where(met, shares, 0.25), atol=1e-8)
+
+
+def test_of_equally_good_settings_the_middle_one_is_chosen():
+    assert _middle_of_the_best(np.array([0.1, 0.5, 0.5, 0.5, 0.2])) == 2
+    assert _middle_of_the_best(np.array([0.5, 0.1, 0.6])) == 2
+
+
+def test_what_is_blamed_in_each_arm_of_sampled_pairs():
+    q = torch.tensor([[0.5, 0.6, 0.1, 0.0], [0.5, 0.1, 0.1, 0.0]])
+    masks = _masks(SampledPreferences(), q, torch.Generator().manual_seed(0))
+    assert masks["standard"].all()
+    assert masks["per step"].tolist() == [[True, True, False], [True, False, False]]
+    assert masks["pit only"].tolist() == [[False, True, False], [True, False, False]]
+    random = masks["random step"].int()
+    assert (random[:, 0] == 1).all()
+    assert (random.diff(dim=1) <= 0).all()
+
+
+def test_tables_trained_together_move_as_the_loss_of_each_says():
+    """One small step of Adam: every member moves against the sign of its own gradient, by finite differences."""
+    world, rng = ChainMDP(3, 2), np.random.default_rng(0)
+    start = fit_sft(teacher_counts(world, world.problems(8, rng)))
+    problems = world.problems(5, rng)
+    right, wrong = world.results(problems), start.sample(problems, 1, rng)[:, 0]
+    settings_ = SampledPreferences(base=3, n_ops=2, betas=(0.5, 3.0), steps=1, lr=1e-3)
+    masks = _masks(settings_, torch.tensor(rng.random((5, 3))), torch.Generator().manual_seed(0))
+    trained = _trained(start, problems, dict.fromkeys(TABLE_ARMS, right), wrong, masks, settings_, "cpu")
+    members = itertools.product(TABLE_ARMS, settings_.betas)
+    for (arm, beta), policy in zip(members, trained, strict=True):
+
+        def loss(logits, arm=arm, beta=beta):
+            ratio = np.log(TabularChainPolicy(logits).table) - np.log(start.table)
+            use = [
+                (ratio[problems.operations, before, problems.digits[:, 1:], results] * mask).sum(axis=1)
+                for results, mask in ((right, np.ones((5, 2))), (wrong, masks[arm].numpy()))
+                for before in (np.concatenate([problems.digits[:, :1], results[:, :-1]], axis=1),)
+            ]
+            return float(np.log1p(np.exp(-beta * (use[0] - use[1]))).mean())
+
+        moved = policy.logits - start.logits.astype(np.float32)
+        for place in rng.choice(moved.size, 12, replace=False):
+            nudge = np.zeros(moved.size)
+            nudge[place] = 1e-4
+            nudge = nudge.reshape(moved.shape)
+            slope = (loss(start.logits + nudge) - loss(start.logits - nudge)) / 2e-4
+            if abs(slope) > 1e-4:
+                assert moved.ravel()[place] == pytest.approx(-1e-3 * np.sign(slope), rel=0.02)
+            else:
+                assert abs(moved.ravel()[place]) <= 1.01e-3
 
 
 # losses ------------------------------------------------------------------------------------------
@@ -308,28 +385,26 @@ def test_equal_policies_cost_log_two_and_huge_margins_stay_finite():
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_advantage_weighted_likelihood_is_minimised_by_the_closed_form(dtype):
+    """The loss is convex in logits: where its gradient is zero, it is smallest."""
     pi, A, _ = prefixes(3, states=1)
-    steps = torch.arange(4)
-    logits = torch.zeros(4, dtype=dtype, requires_grad=True)
-    # Each step is its own row, drawn as often as pi says: weights of rows are copies of the loss.
-    optimizer = torch.optim.LBFGS([logits], max_iter=200, tolerance_grad=1e-12, tolerance_change=1e-14)
 
-    def closure():
-        optimizer.zero_grad()
+    def loss(logits):
         logps = torch.log_softmax(logits, 0)
-        total = sum(
+        # Each step is its own row, drawn as often as pi says: weights of rows are copies of the loss.
+        each = [
             float(pi[0, a]) * neural.advantage_weighted_nll(
                 logps[a].view(1, 1), torch.zeros(1, 1, dtype=torch.long), torch.tensor([[A[0, a]]], dtype=dtype), 0.5
             )
-            for a in steps.tolist()
-        )  # fmt: skip
-        assert isinstance(total, torch.Tensor)
-        total.backward()
-        return total
+            for a in range(4)
+        ]  # fmt: skip
+        return torch.stack(each).sum()
 
-    optimizer.step(closure)
-    tolerance = 1e-6 if dtype == torch.float64 else 1e-3
-    assert_allclose(torch.softmax(logits, 0).detach(), theory.awr_policy(pi, A, 0.5)[0], atol=tolerance)
+    logits = torch.tensor(np.log(theory.awr_policy(pi, A, 0.5)[0]), dtype=dtype, requires_grad=True)
+    (slope,) = torch.autograd.grad(loss(logits), logits)
+    assert_allclose(slope, 0, atol=1e-12 if dtype == torch.float64 else 1e-6)
+    (elsewhere,) = torch.autograd.grad(loss(start := torch.zeros(4, dtype=dtype, requires_grad=True)), start)
+    assert elsewhere.abs().max() > 1e-2
+    assert loss(logits) < loss(start)
 
 
 def test_weights_are_clipped_and_tokens_outside_steps_do_not_count():
@@ -515,5 +590,5 @@ def test_bad_input_is_named(unchecked):
 
 def test_factors_of_the_example_are_found():
     table = simulation._efficiency_example()
-    assert_allclose(simulation.efficiency_factors(table, "rft", "accuracy").mean(), 2.0, rtol=0.05)
-    assert_allclose(simulation.efficiency_factors(table, "sft", "accuracy").mean(), 1.0, rtol=0.05)
+    assert_allclose(efficiency_factors(table, "rft", "accuracy").mean(), 2.0, rtol=0.05)
+    assert_allclose(efficiency_factors(table, "sft", "accuracy").mean(), 1.0, rtol=0.05)
