@@ -225,15 +225,16 @@ class MembershipDetector:
 
 def _least(values: Tensor, kept: Tensor | None, k: float) -> Tensor:
     _share(k)
-    counts = values.new_tensor([values.shape[1]]) if kept is None else kept.sum(1)
-    # 0.29 · 100 is 28.999…; a rounding error must not cost a token.
-    wanted = (counts * k + 1e-9).floor().clamp_min(1)
-    hidden = values if kept is None else values.masked_fill(~kept, torch.inf)
-    if len(wanted) == 1 or bool((wanted == wanted[0]).all()):
-        return hidden.topk(int(wanted[0]), dim=1, largest=False, sorted=False).values.mean(1)
-    ordered = hidden.topk(int(wanted.max()), dim=1, largest=False).values
+    # Of the two selections that torch has, the one of the largest is more than twice as fast.
+    losses = -values
+    if kept is None:
+        # 0.29 · 100 is 28.999…; a rounding error must not cost a token.
+        most = max(1, math.floor(values.shape[1] * k + 1e-9))
+        return -losses.topk(most, dim=1, sorted=False).values.mean(1)
+    wanted = (kept.sum(1).double() * k + 1e-9).floor().clamp_min(1)
+    ordered = losses.masked_fill(~kept, -torch.inf).topk(int(wanted.max()), dim=1).values
     among = torch.arange(ordered.shape[1], device=values.device) < wanted[:, None]
-    return ordered.masked_fill(~among, 0).sum(1) / wanted
+    return -ordered.masked_fill(~among, 0).sum(1) / wanted.to(values.dtype)
 
 
 def _share(k: float) -> None:

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from paper_figures.style import COLOURS, intervals, panels, reference_line
 from simulations import Results, statistics
+from simulations.unlearning.forgetting_sweeps import beta_sweep, fraction_sweep, weight_sweep
 from simulations.unlearning.forgotten_authors import (
     THRESHOLD,
     WITHOUT_WEIGHT,
@@ -27,8 +28,8 @@ CAPTION = (
     "NPO. Random features: distances to the retrained model along the way, at the paper's learning rates. Tiny "
     "transformers forgetting fictional authors: forget quality (p-value against the retrained model, on a logarithmic "
     "scale), utility and divergence over steps at one learning rate for all; both at the end, at that rate and with "
-    "rates chosen on other worlds. RT and KL are retain terms, W = 1 is NPO without its weight. Bands and bars are "
-    "95 % intervals over replicates."
+    "rates chosen on other worlds; over the fraction forgotten, over beta and over the weight of the retain term. "
+    "RT and KL are retain terms, W = 1 is NPO without its weight. Bands and bars are 95 % intervals over replicates."
 )
 _COLOUR = {
     "GA": COLOURS[1], "GA+RT": COLOURS[4], "GA+KL": COLOURS[3], "NPO": COLOURS[5], "NPO+RT": COLOURS[0],
@@ -51,6 +52,8 @@ def draw(results: Results) -> dict[str, Figure]:
     }
     if authors["fraction"].nunique() > 1:
         figures["fractions"] = _fractions(authors)
+        figures["sweep"] = _sweep(authors)
+    figures["strengths"] = _strengths(authors)
     return figures
 
 
@@ -128,7 +131,7 @@ def _features(table: pd.DataFrame) -> Figure:
     left.set_xlim(shown["retain_distance"].min() / 1.3, shown["retain_distance"].max() * 1.3)
     left.set_ylim(shown["forget_distance"].min() / 1.3, shown["forget_distance"].max() * 1.3)
     left.minorticks_off()
-    left.legend(fontsize=7.5)
+    right.legend(fontsize=7.5, loc="center left", bbox_to_anchor=(1.0, 0.5))
     return figure
 
 
@@ -136,7 +139,8 @@ def _paths(table: pd.DataFrame) -> Figure:
     figure, axes = panels(3, width=3.8)
     paths = authors_paths(table)
     start = paths[paths["method"] == "original"]
-    names = [m for m in ("GA", "GA+RT", "NPO", "NPO+RT", WITHOUT_WEIGHT, "IDK+RT") if m in set(paths["method"])]
+    moments = paths.groupby("method")["step"].nunique()
+    names = [m for m in ("GA", "GA+RT", "NPO", "NPO+RT", "IDK+RT") if moments.get(m, 0) > 1]
     for method in names:
         own = paths[paths["method"] == method]
         for ax, column in zip(axes, ("log_quality", "utility", "retain_kl"), strict=True):
@@ -171,22 +175,81 @@ def _ends(table: pd.DataFrame) -> Figure:
     figure, (left, right) = panels(2, width=4.8)
     tuned = authors_tuned(table)
     tuned = tuned.assign(log_quality=np.log10(np.maximum(tuned["forget_quality"], 1e-16)))
-    for ax, rows in ((left, authors_ends(table)), (right, tuned)):
+    ends = authors_ends(table)
+    for ax, rows in ((left, ends[ends["method"].isin(_COLOUR)]), (right, tuned)):
         for method, own in rows.groupby("method", sort=True):
-            x, y = (statistics.interval(own[column]) for column in ("utility", "log_quality"))
-            spread = [[[max(e.mean - e.low, 0)], [max(e.high - e.mean, 0)]] for e in (x, y)]
-            finite = np.isfinite(spread).all()
             name = str(method)
-            ax.errorbar(
-                x.mean, y.mean, xerr=spread[0] if finite else None, yerr=spread[1] if finite else None,
-                color=_COLOUR[name], marker=_MARKER.get(name, "o"), markersize=6, linestyle="none", elinewidth=0.8,
-                label=_LABEL.get(name, name),
-            )  # fmt: skip
+            _cross(ax, own, _COLOUR[name], _MARKER.get(name, "o"), _LABEL.get(name, name))
         reference_line(ax, float(np.log10(THRESHOLD)), "")
         ax.set(xlabel="model utility", ylabel="log₁₀ forget quality", xlim=(-0.05, 1.02))
         ax.legend(fontsize=7, loc="center left", bbox_to_anchor=(1.0, 0.5))
     left.set(title="At the end, one learning rate for all")
     right.set(title="At the end, rates chosen on other worlds")
+    return figure
+
+
+def _cross(ax: Axes, rows: pd.DataFrame, colour: str, marker: str, label: str | None) -> tuple[float, float]:
+    """Mean utility and log forget quality with the intervals of both."""
+    x, y = (statistics.interval(rows[column]) for column in ("utility", "log_quality"))
+    spread = [[[max(e.mean - e.low, 0)], [max(e.high - e.mean, 0)]] for e in (x, y)]
+    finite = np.isfinite(spread).all()
+    ax.errorbar(
+        x.mean, y.mean, xerr=spread[0] if finite else None, yerr=spread[1] if finite else None, color=colour,
+        marker=marker, markersize=6, linestyle="none", elinewidth=0.8, label=label,
+    )  # fmt: skip
+    return x.mean, y.mean
+
+
+def _sweep(table: pd.DataFrame) -> Figure:
+    rows = fraction_sweep(table)
+    fractions = sorted(rows["fraction"].unique())
+    figure, axes = panels(len(fractions), width=3.4)
+    for ax, fraction in zip(axes, fractions, strict=True):
+        own = rows[rows["fraction"] == fraction]
+        paths = authors_paths(table, fraction)
+        for name in ("original", "retrained"):
+            _cross(ax, paths[paths["method"] == name], _COLOUR[name], _MARKER[name], name)
+        for method, each in own.groupby("method", sort=True):
+            rate = each["chosen_rate"].iloc[0]
+            _cross(ax, each, _COLOUR[str(method)], _MARKER.get(str(method), "o"), f"{method}, rate {rate:g}")
+        reference_line(ax, float(np.log10(THRESHOLD)), "")
+        ax.set(xlabel="model utility", title=f"{fraction:.0%} forgotten", xlim=(-0.05, 1.02), ylim=(-18, 1))
+    axes[0].set(ylabel="log₁₀ forget quality")
+    axes[-1].legend(fontsize=7.5, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    return figure
+
+
+def _strengths(table: pd.DataFrame) -> Figure:
+    figure, axes = panels(4, width=3.2)
+    beta, weight = beta_sweep(table), weight_sweep(table)
+    limit = beta[beta["level"] == 0]
+    beta = beta[beta["level"] > 0]
+    for ax, rows, column in (
+        (axes[0], beta, "log_quality"), (axes[1], beta, "log_kl"), (axes[2], weight, "log_quality"),
+        (axes[3], weight, "utility"),
+    ):  # fmt: skip
+        rows = rows.assign(log_kl=np.log10(np.maximum(rows["retain_kl"], 1e-16)))
+        intervals(ax, rows, "level", column, label="NPO+RT", colour=_COLOUR["NPO+RT"], marker="o")
+    for ax, value in ((axes[0], limit["log_quality"]), (axes[1], np.log10(limit["retain_kl"]))):
+        end = statistics.interval(value)
+        ax.axhline(end.mean, color=_COLOUR[WITHOUT_WEIGHT], linestyle="--", label="W = 1, RT (β → 0)")
+        if np.isfinite(end.low):
+            ax.axhspan(end.low, end.high, color=_COLOUR[WITHOUT_WEIGHT], alpha=0.12, linewidth=0)
+    for ax in (axes[0], axes[2]):
+        ax.axhline(float(np.log10(THRESHOLD)), color="#888888", linestyle=":", linewidth=1)
+        ax.set(ylabel="log₁₀ forget quality")
+    for ax in axes[:2]:
+        levels = sorted(beta["level"].unique())
+        ax.set(xscale="log", xlabel="β")
+        ax.set_xticks(levels, [f"{level:g}" for level in levels])
+        ax.minorticks_off()
+    for ax in axes[2:]:
+        ax.set(xlabel="weight of the retain term (0: NPO alone)", xticks=sorted(weight["level"].unique()))
+    axes[0].set(title="A large β hardly forgets")
+    axes[1].set(ylabel="log₁₀ KL(original ‖ model)", title="As β falls: ascent without weight")
+    axes[1].legend(fontsize=7.5)
+    axes[2].set(title="Forgetting against the retain term")
+    axes[3].set(ylabel="model utility", title="Its weight keeps utility", ylim=(-0.03, 1.0))
     return figure
 
 

@@ -1,18 +1,27 @@
 """Tiny transformers that forget some of fifty fictional authors: the experiment, and what its paths say.
 
-Rows are those of ``unlearning_runs``, with ``fraction`` and ``common_rate``, the learning rate at which every method
-runs. A forget quality above 0.05 means: not to be told from a model that was never shown these authors.
+Rows are those of ``unlearning_runs``, with ``fraction``, ``common_rate``, the learning rate at which every method
+runs, and ``chosen_rate``, that of its own for the sweep over fractions. A forget quality above 0.05 means: not to be
+told from a model that was never shown these authors.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from simulations.unlearning.author_models import AuthorTraining
-from simulations.unlearning.unlearning_runs import METHODS, UnlearningRuns, chosen_elsewhere, unlearning_runs
+from simulations.unlearning.author_models import AuthorTraining, author_models
+from simulations.unlearning.unlearning_runs import (
+    METHODS,
+    Method,
+    UnlearningRuns,
+    at_all_rates,
+    chosen_elsewhere,
+    unlearning_runs,
+)
 
 __all__ = [
     "THRESHOLD",
@@ -24,6 +33,7 @@ __all__ = [
     "late_exponents",
     "sentences_at_equal_forgetting",
     "simulate_authors",
+    "strengths",
 ]
 
 THRESHOLD = 0.05
@@ -33,20 +43,26 @@ WITHOUT_WEIGHT = "W=1+RT"
 
 @dataclass(frozen=True)
 class Authors:
-    """All methods at the first fraction and ``swept`` at the others, with ``rate``, one of ``rates``.
+    """``methods`` at the first fraction and ``swept`` at the others, with ``rate``, one of ``rates``.
 
-    ``tuned`` run with all rates at the first fraction. ``swept`` and ``followed`` are evaluated before the last step.
+    ``tuned`` run with all rates at the first fraction; there NPO+RT runs with ``betas`` and ``retain_weights``, too.
+    ``swept`` and ``followed`` are evaluated before the last step. At every fraction each of ``swept`` also runs with
+    its own of ``chosen_rates``, the best at the first fraction on other worlds than the replicates'.
     """
 
-    fractions: tuple[float, ...] = (0.1, 0.5)
+    fractions: tuple[float, ...] = (0.1, 0.5, 0.9)
     steps: int = 40
     batch_size: int = 16
     evaluate_at: tuple[int, ...] = (10, 20, 40)
     rate: float = 4e-3
     rates: tuple[float, ...] = (5e-4, 1e-3, 2e-3, 4e-3, 8e-3)
-    swept: tuple[str, ...] = ("GA+RT", "NPO", "NPO+RT", "IDK+RT")
-    followed: tuple[str, ...] = ("GA", WITHOUT_WEIGHT)
+    methods: tuple[str, ...] = ("GA", "GA+RT", "GA+KL", "NPO", "NPO+RT", WITHOUT_WEIGHT, "DPO+RT", "IDK+RT")
+    swept: tuple[str, ...] = ("GA+RT", "NPO+RT")
+    chosen_rates: tuple[float, ...] = (2e-3, 4e-3)
+    followed: tuple[str, ...] = ("GA", "NPO")
     tuned: tuple[str, ...] = ("GA+RT", "NPO+RT", "DPO+RT")
+    betas: tuple[float, ...] = (0.01, 1.0, 5.0)
+    retain_weights: tuple[float, ...] = (2.0, 5.0)
     forget_facts: int = 40
     other_facts: int = 24
     d_model: int = 32
@@ -62,20 +78,36 @@ def simulate_authors(settings: Authors, seed: int, device: str) -> pd.DataFrame:
         d_model=settings.d_model, n_layers=settings.n_layers, steps=settings.training_steps,
         batch_size=settings.training_batch, lr=settings.training_rate,
     )  # fmt: skip
+    # Numpy and torch both take seeds of 31 bits.
+    seed %= 2**31
+    models = author_models(training, settings.fractions, seed, device)
+    chosen = dict(zip(settings.swept, settings.chosen_rates, strict=True))
     tables = []
     for number, fraction in enumerate(settings.fractions):
-        arms = [(name, settings.rate) for name in (METHODS if number == 0 else settings.swept)]
+        arms = [(METHODS[name], settings.rate) for name in (settings.swept if number else settings.methods)]
+        arms += [(METHODS[name], rate) for name, rate in chosen.items()]
         if number == 0:
-            arms += [(name, rate) for name in settings.tuned for rate in settings.rates if rate != settings.rate]
+            arms += [(each, settings.rate) for each in strengths(settings.betas, settings.retain_weights)]
+            arms += [(METHODS[name], rate) for name in settings.tuned for rate in settings.rates]
+        arms = list(dict.fromkeys(arms))
         runs = UnlearningRuns(
             fraction, settings.steps, settings.batch_size, settings.evaluate_at, settings.forget_facts,
             settings.other_facts, training,
         )  # fmt: skip
-        followed = [rate == settings.rate and name in (*settings.swept, *settings.followed) for name, rate in arms]
-        methods, rates = [METHODS[name] for name, _ in arms], [rate for _, rate in arms]
-        # Numpy and torch both take seeds of 31 bits.
-        tables.append(unlearning_runs(methods, rates, runs, seed % 2**31, device, followed))
-    return pd.concat(tables, ignore_index=True).assign(common_rate=settings.rate)
+        on_the_way = (*settings.swept, *settings.followed)
+        followed = [rate == settings.rate and method.name in on_the_way for method, rate in arms]
+        methods, rates = [method for method, _ in arms], [rate for _, rate in arms]
+        pair = models[None], models[fraction]
+        tables.append(unlearning_runs(methods, rates, runs, seed, device, followed, pair))
+    table = pd.concat(tables, ignore_index=True)
+    return table.assign(common_rate=settings.rate, chosen_rate=table["method"].map(chosen))
+
+
+def strengths(betas: Sequence[float], retain_weights: Sequence[float]) -> list[Method]:
+    """NPO+RT with each of these betas, and with each of these weights of its retain term."""
+    return [Method(f"NPO+RT, beta {beta:g}", "npo", "nll", beta=beta) for beta in betas] + [
+        Method(f"NPO+RT, weight {weight:g}", "npo", "nll", coef_r=weight) for weight in retain_weights
+    ]
 
 
 def authors_paths(table: pd.DataFrame, fraction: float | None = None) -> pd.DataFrame:
@@ -101,8 +133,7 @@ def authors_tuned(table: pd.DataFrame) -> pd.DataFrame:
     all are 0 the forget quality decides.
     """
     last = table[(table["step"] == table["step"].max()) & (table["fraction"] == table["fraction"].iloc[0])]
-    rates = last.groupby("method")["learning_rate"].transform("nunique")
-    last = last[rates == last["learning_rate"].nunique()]
+    last = at_all_rates(last)
     usable = last["utility"] * (last["forget_quality"] > THRESHOLD)
     tie = 1e-6 * np.log10(np.maximum(last["forget_quality"], 1e-16))
     return chosen_elsewhere(last.assign(usable=usable, criterion=usable + tie), "criterion")

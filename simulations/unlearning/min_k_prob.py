@@ -145,7 +145,7 @@ def simulate_detection(settings: Detection, seed: int, device: str) -> Replicate
     rates = torch.tensor([rate for *_, rate in runs], device=device)
     after = {step: (lambda step=step: look(step)) for step in settings.moments}
     train_together(ensemble, [own for _, _, own, _ in runs], rates, max(settings.moments), settings.batch, seed, after)
-    rows += _lengths(settings, ensemble, seen, count)
+    rows += _lengths(settings, ensemble, seen, count, slowest=int(rates.argmin()))
     rows += _areas("untrained", 0, _scores(untrained, seen, documents), count)
     for width in settings.widths:
         if width != settings.width:
@@ -224,9 +224,11 @@ def _sweeps(
     return rows
 
 
-def _lengths(settings: Detection, ensemble: TinyGPTEnsemble, seen: Tensor, count: int) -> list[dict[str, object]]:
-    """Areas from the first sentences only, of the slowest of the learning rates, which has not learnt all by heart."""
-    logs = _logps(ensemble, seen)[3]
+def _lengths(
+    settings: Detection, ensemble: TinyGPTEnsemble, seen: Tensor, count: int, slowest: int
+) -> list[dict[str, object]]:
+    """Areas from the first sentences only, by the model that learnt slowest: it does not know all by heart."""
+    logs = _logps(ensemble, seen)[slowest]
     per_sentence = logs.shape[1] // settings.sentences
     return [
         row

@@ -1,16 +1,16 @@
 """Negative preference optimisation against gradient ascent and its relatives, from the exact rates to a language model.
 
 *limits* compares the loss with gradient ascent as beta goes to 0, its gradient with the weighted one, and both rooms.
-*divergence* descends the logistic forget loss for 20,000 steps on orthogonal rows and on nearly orthogonal Gaussian
+*divergence* descends the logistic forget loss for 10,000 steps on orthogonal rows and on nearly orthogonal Gaussian
 ones: gradient ascent must move linearly and NPO logarithmically, between bounds with constants. From a start that has
 memorised the rows both first wait for the logistic function to leave its plateau. *features* is the paper's synthetic
-experiment, two populations and a linear model on random features, at the paper's learning rates and with rates tuned;
-quick stops after half of the paper's 2,000 steps. *authors* makes tiny transformers forget a tenth and a half (in full,
-up to nine tenths) of fifty fictional authors, and compares them with models that were never shown these: forget quality
-is the p-value of a Kolmogorov–Smirnov test, utility what is left of everything else. All methods of a replicate run in
-lockstep on the same batches, at one learning rate; those that are compared also run over a grid of as many rates each,
-and a replicate's rate is the one that was best on the *other* replicates, which are other worlds. ``W=1+RT`` is NPO+RT
-without the weight: what the weight is worth is their difference, and it must collapse.
+experiment, two populations and a linear model on random features, at the paper's learning rates and with rates tuned.
+*authors* makes tiny transformers forget up to nine tenths of fifty fictional authors and compares them with models that
+were never shown these: forget quality is the p-value of a Kolmogorov–Smirnov test, utility what is left of everything
+else. All methods of a replicate run in lockstep on the same batches, at one learning rate; those that are compared also
+run over a grid of as many rates each, and a replicate's rate is the one that was best on the *other* replicates, which
+are other worlds. ``W=1+RT`` is NPO+RT without the weight: what the weight is worth is their difference, and it must
+collapse. What changes with the fraction, with beta and with the weight of the retain term is in ``forgetting_sweeps``.
 """
 
 from dataclasses import dataclass
@@ -23,6 +23,7 @@ from scipy.special import log_expit
 from neural.unlearning.npo import ga_loss, npo_loss, npo_weight
 from simulations import Claim, Experiment, Paper, Replicate, Verdict, statistics
 from simulations.controls import exchange, shifted
+from simulations.unlearning.forgetting_sweeps import SWEEP_CLAIMS
 from simulations.unlearning.forgotten_authors import (
     THRESHOLD,
     WITHOUT_WEIGHT,
@@ -35,7 +36,7 @@ from simulations.unlearning.forgotten_authors import (
     simulate_authors,
 )
 from simulations.unlearning.random_features import feature_problem, trajectory
-from simulations.unlearning.unlearning_runs import METHODS, chosen_elsewhere
+from simulations.unlearning.unlearning_runs import METHODS, at_all_rates, chosen_elsewhere
 from theory.unlearning import npo as theory
 
 PAPER = Paper(
@@ -121,7 +122,7 @@ class Divergence:
     r: float = 2.0
     dim: int = 400
     eta: float = 1.0
-    steps: int = 20_000
+    steps: int = 10_000
     betas: tuple[float, ...] = (0.1, 0.5, 1.0, 2.0)
     memorised: float = 6.0
 
@@ -179,18 +180,20 @@ def _r2(x: np.ndarray, y: np.ndarray) -> float:
 
 @dataclass(frozen=True)
 class Features:
-    """The paper's synthetic experiment; its learning rates are among ``rates``."""
+    """The paper's synthetic experiment, all methods at the paper's rates, ``tuned`` at all of ``rates`` besides."""
 
     alpha: float = 1.0
-    steps: int = 1000
+    steps: int = 2000
     rates: tuple[float, ...] = (1.6e-4, 5e-4, 1.6e-3, 5e-3, 1.6e-2, 5e-2, 0.16, 0.5)
+    tuned: tuple[str, ...] = ("GA+RT", "NPO+RT")
     evaluations: int = 10
 
 
 def simulate_features(settings: Features, seed: int, device: str) -> pd.DataFrame:
-    """Forget and retain distance along the way, of every method with every rate."""
+    """Forget and retain distance along the way, of every method with its rates."""
     problem = feature_problem(seed, settings.alpha)
-    arms = [(method, rate) for method in PAPER_RATES for rate in settings.rates]
+    arms = list(PAPER_RATES.items())
+    arms += [(name, rate) for name in settings.tuned for rate in settings.rates if rate != PAPER_RATES[name]]
     times = np.unique(np.linspace(0, settings.steps, settings.evaluations + 1).astype(int)).tolist()
     rows = trajectory(problem, [m for m, _ in arms], [rate for _, rate in arms], settings.steps, times)
     return pd.DataFrame(rows)
@@ -203,19 +206,23 @@ EXPERIMENTS = [
         tiny=Divergence(steps=200, dim=30, betas=(0.5, 2.0)),
     ),
     Experiment(
-        "features", simulate_features, quick=Features(), full=Features(steps=2000),
+        "features", simulate_features, quick=Features(), full=Features(evaluations=20),
         tiny=Features(steps=10, rates=(5e-4, 5e-3), evaluations=2),
     ),
     Experiment(
         "authors", simulate_authors, quick=Authors(),
         full=Authors(
-            fractions=(0.1, 0.5, 0.2, 0.3, 0.7, 0.9), steps=100, batch_size=32,
+            fractions=(0.1, 0.2, 0.3, 0.5, 0.7, 0.9), steps=100, batch_size=32,
             evaluate_at=(5, 10, 20, 35, 50, 100), rate=1e-3, rates=(1.25e-4, 2.5e-4, 5e-4, 1e-3, 2e-3, 4e-3),
-            swept=tuple(METHODS), tuned=("GA+RT", "GA+KL", "NPO+RT", "NPO+KL", "DPO+RT", "IDK+RT", "SimNPO+RT"),
+            methods=tuple(METHODS), swept=("GA+RT", "NPO+RT", "NPO", "IDK+RT"), chosen_rates=(5e-4, 1e-3, 1e-3, 1e-3),
+            tuned=("GA+RT", "GA+KL", "NPO+RT", "NPO+KL", "DPO+RT", "IDK+RT", "SimNPO+RT"),
+            betas=(0.01, 0.03, 0.3, 1.0, 2.0, 5.0), retain_weights=(0.25, 0.5, 2.0, 3.0, 5.0),
             forget_facts=400, other_facts=200, d_model=64, training_steps=400, training_batch=128, training_rate=5e-3,
         ),
         tiny=Authors(
-            fractions=(0.1,), steps=2, batch_size=4, evaluate_at=(1, 2), rates=(2e-3, 4e-3), tuned=("GA+RT", "NPO+RT"),
+            fractions=(0.2, 0.9), steps=2, batch_size=4, evaluate_at=(1, 2), rates=(2e-3, 4e-3),
+            methods=("GA", "GA+RT", "GA+KL", "NPO", "NPO+RT", WITHOUT_WEIGHT, "DPO+RT", "IDK+RT"),
+            tuned=("GA+RT", "NPO+RT"), betas=(0.01,), retain_weights=(2.0, 5.0),
             forget_facts=8, other_facts=8, d_model=8, training_steps=4, training_batch=8,
         ),
     ),
@@ -385,7 +392,7 @@ def features_at_paper_rates(table: pd.DataFrame) -> pd.DataFrame:
 
 def features_tuned(table: pd.DataFrame) -> pd.DataFrame:
     """Last rows, with every method's rate chosen on other replicates by the sum of both held-out distances."""
-    last = table[table["step"] == table["step"].max()]
+    last = at_all_rates(table[table["step"] == table["step"].max()])
     total = last["held_out_forget_distance"] + last["held_out_retain_distance"]
     distance = np.log10(last["forget_distance"] + last["retain_distance"])
     return chosen_elsewhere(last.assign(criterion=-np.log10(total), log_distance=distance), "criterion")
@@ -681,4 +688,5 @@ CLAIMS = [
         "Late in training KL from the original on retained facts grows linearly under GA, more slowly under NPO.",
         _judge_growth, _authors_example, _exchanged(("NPO", "GA")),
     ),
+    *SWEEP_CLAIMS,
 ]  # fmt: skip

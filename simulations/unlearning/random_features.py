@@ -81,8 +81,9 @@ def trajectory(
     (forget, y_f), (retain, y_r) = problem.forget, problem.retain
     ref_f, ref_r = forget @ problem.original, retain @ problem.original
     w = np.tile(problem.original, (len(methods), 1))
-    targets = np.stack([expit(ref_r) if m.endswith("+KL") else y_r for m in methods])
-    keeps = np.array([[float("+" in m)] for m in methods], dtype=np.float32)
+    arms = {method: np.flatnonzero(np.array(methods) == method) for method in dict.fromkeys(methods)}
+    keeping = [k for k, method in enumerate(methods) if "+" in method]
+    targets = np.stack([expit(ref_r) if methods[k].endswith("+KL") else y_r for k in keeping]) if keeping else None
     step_size = np.asarray(rates, dtype=np.float32)[:, None]
     rows: list[dict[str, float | str | int]] = []
     for step in range(steps + 1):
@@ -101,10 +102,13 @@ def trajectory(
                 }
                 for k, method in enumerate(methods)
             ]
-        z_f, z_r = w @ forget.T, w @ retain.T
-        slopes = np.stack([forget_slope(m, z_f[k], ref_f, y_f) for k, m in enumerate(methods)])
-        gradient = slopes.astype(np.float32) @ forget / len(forget)
-        gradient += keeps * ((expit(z_r) - targets).astype(np.float32) @ retain) / len(retain)
+        z_f = w @ forget.T
+        slopes = np.empty_like(z_f)
+        for method, own in arms.items():
+            slopes[own] = forget_slope(method, z_f[own], ref_f, y_f)
+        gradient = slopes @ forget / np.float32(len(forget))
+        if targets is not None:
+            gradient[keeping] += (expit(w[keeping] @ retain.T) - targets) @ retain / np.float32(len(retain))
         w = w - step_size * gradient
     return rows
 

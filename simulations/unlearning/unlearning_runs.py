@@ -37,6 +37,7 @@ __all__ = [
     "AuthorsWorld",
     "Method",
     "UnlearningRuns",
+    "at_all_rates",
     "authors_world",
     "measured",
     "unlearning_runs",
@@ -113,12 +114,15 @@ class AuthorsWorld:
     retrained_truth: np.ndarray
 
 
-def authors_world(settings: UnlearningRuns, seed: int, device: str) -> AuthorsWorld:
-    """Both models, trained or from the cache, with their scores."""
+def authors_world(
+    settings: UnlearningRuns, seed: int, device: str, models: tuple[TinyGPT, TinyGPT] | None = None
+) -> AuthorsWorld:
+    """The original and the retrained model, those given or ``author_model``s of the settings, with their scores."""
     training = settings.training
     authors = FictionalAuthors(training.n_authors, training.n_values, seed)
-    original = author_model(training, seed, device)
-    retrained = author_model(_without(training, settings.fraction), seed, device)
+    original, retrained = models or (
+        author_model(training, seed, device), author_model(_without(training, settings.fraction), seed, device)
+    )  # fmt: skip
     splits, rng = authors.splits(settings.fraction), np.random.default_rng(seed)
     parts = (
         ("forget", splits.forget, settings.forget_facts), ("retain", splits.retain, settings.other_facts),
@@ -136,9 +140,13 @@ def unlearning_runs(
     seed: int,
     device: str,
     followed: Sequence[bool] | None = None,
+    models: tuple[TinyGPT, TinyGPT] | None = None,
 ) -> pd.DataFrame:
-    """Every method with its learning rate, in lockstep; those not ``followed`` are scored at the last step alone."""
-    world = authors_world(settings, seed, device)
+    """Every method with its learning rate, in lockstep; those not ``followed`` are scored at the last step alone.
+
+    ``models`` are the original and the retrained one; without them both are ``author_model``s.
+    """
+    world = authors_world(settings, seed, device, models)
     rows = [
         {"method": name, "learning_rate": 0.0, "step": 0, **measured(model, world), "retain_kl": 0.0}
         for name, model in (("original", world.original), ("retrained", world.retrained))
@@ -167,6 +175,12 @@ def chosen_elsewhere(table: pd.DataFrame, criterion: str) -> pd.DataFrame:
         own = table[table["replicate"] == replicate].set_index(["method", "learning_rate"])
         chosen.append(own.loc[list(best)].reset_index())
     return pd.concat(chosen, ignore_index=True)
+
+
+def at_all_rates(rows: pd.DataFrame) -> pd.DataFrame:
+    """Rows of the methods that ran with every learning rate that any ran with."""
+    rates = rows.groupby("method")["learning_rate"].transform("nunique")
+    return rows[rates == rows["learning_rate"].nunique()]
 
 
 def measured(model: TinyGPT, world: AuthorsWorld) -> dict[str, float]:

@@ -87,6 +87,25 @@ def test_rounding_costs_no_token():
     assert min_k_prob(values, k=0.29).item() == -torch.arange(72.0, 101.0).mean().item()
 
 
+def test_rounding_costs_no_token_of_a_masked_text():
+    """In single precision k · N may come out below a whole number that it is."""
+    values = -torch.arange(1.0, 1202.0)[None]
+    mask = torch.ones(1, 1201, dtype=torch.bool)
+    for k in (0.29, 0.07, 0.57, 0.83, 0.41):
+        for targets in (100, 300, 700, 1200):
+            mask[:] = torch.arange(1201) < targets
+            least = round(k * targets)
+            expected = -torch.arange(targets - least + 1.0, targets + 1.0).double().mean().item()
+            assert_allclose(min_k_prob(values, mask, k).item(), expected, rtol=1e-5)
+
+
+def test_scores_are_differentiable_with_a_mask_and_without():
+    values = torch.tensor([[-1.0, -5.0, -2.0, -3.0]], requires_grad=True)
+    for mask in (None, torch.ones(1, 4, dtype=torch.bool)):
+        (gradient,) = torch.autograd.grad(min_k_prob(values, mask, 0.5).sum(), values)
+        assert_allclose(gradient, [[0, 0.5, 0, 0.5]])
+
+
 def test_a_short_text_has_one_least_token():
     assert min_k_prob(torch.tensor([[-3.0, -1.0]]), k=0.2).item() == -3
 

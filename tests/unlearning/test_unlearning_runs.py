@@ -7,12 +7,20 @@ import torch
 from numpy.testing import assert_allclose
 from scipy.special import log_expit
 
+from neural.tiny_lm.ensemble import TinyGPTEnsemble
 from neural.tiny_lm.fictional_authors import FictionalAuthors
 from neural.tiny_lm.logprobs import sequence_logps, token_logps
+from neural.tiny_lm.train import cosine_schedule
 from neural.unlearning import npo as losses
 from simulations.unlearning import unlearning_runs as runs
-from simulations.unlearning.author_models import AuthorTraining
-from simulations.unlearning.forgotten_authors import authors_tuned, late_exponents, sentences_at_equal_forgetting
+from simulations.unlearning.author_models import AuthorTraining, AuthorTrainings, _blank, train_author_models
+from simulations.unlearning.forgetting_sweeps import SWEEP_CLAIMS, beta_sweep, fraction_sweep, weight_sweep
+from simulations.unlearning.forgotten_authors import (
+    authors_tuned,
+    late_exponents,
+    sentences_at_equal_forgetting,
+    strengths,
+)
 from simulations.unlearning.random_features import _BETAS, distance, feature_problem, forget_slope, trajectory
 
 TRAINING = AuthorTraining(n_authors=10, n_values=6, d_model=8, steps=30, batch_size=16)
@@ -54,6 +62,39 @@ def test_a_run_is_descent_on_the_objective_by_hand():
     found = runs.unlearning_runs([runs.METHODS["NPO+RT"]], [1e-2], SETTINGS, 3, "cpu").iloc[-1]
     for column in ("utility", "truth_ratio", "forget_probability", "retain_probability"):
         assert_allclose(found[column], expected[column], rtol=1e-3)
+
+
+def test_models_trained_in_lockstep_are_what_torch_trains_on_the_same_batches():
+    """The second of two models, without a fifth of the authors, against AdamW of torch on its own batches."""
+    training = AuthorTraining(n_authors=10, n_values=6, d_model=8, steps=4, batch_size=16, lr=1e-2)
+    found = train_author_models(AuthorTrainings(training, (0.2,)), 5, "cpu")
+    world = FictionalAuthors(10, 6, 5)
+    texts, generator = [world.training_set(without) for without in (None, 0.2)], torch.Generator().manual_seed(5)
+    orders = [torch.randperm(len(each.ids), generator=generator) for each in texts]
+    assert min(map(len, orders)) >= 4 * 16
+    model, own, order = _blank(training, 11), texts[1], orders[1]
+    optimizer = torch.optim.AdamW(model.parameters(), weight_decay=0.01)
+    for step in range(4):
+        rows = order[16 * step : 16 * (step + 1)]
+        optimizer.param_groups[0]["lr"] = 1e-2 * cosine_schedule(step, 4)
+        optimizer.zero_grad()
+        log_probs = token_logps(model(own.ids[rows]), own.ids[rows])
+        (-log_probs[own.mask[rows]].mean()).backward()
+        optimizer.step()
+    together = TinyGPTEnsemble(model, 2)
+    together.load_state_dict(found)
+    with torch.no_grad():
+        assert_allclose(together.model(1)(own.ids[:20]), model(own.ids[:20]), atol=1e-4)
+
+
+def test_given_models_take_the_place_of_the_trained_ones():
+    world = runs.authors_world(SETTINGS, 3, "cpu")
+    pair = world.retrained, world.original
+    table = runs.unlearning_runs([runs.METHODS["GA"]], [1e-3], SETTINGS, 3, "cpu", models=pair)
+    usual = runs.unlearning_runs([runs.METHODS["GA"]], [1e-3], SETTINGS, 3, "cpu").set_index("method")
+    exchanged = table.set_index("method")
+    assert exchanged.loc["original", "forget_probability"] == usual.loc["retrained", "forget_probability"]
+    assert exchanged.loc["retrained", "forget_probability"] == usual.loc["original", "forget_probability"]
 
 
 def test_only_what_is_followed_is_measured_on_the_way():
@@ -142,6 +183,41 @@ def test_features_start_at_the_original_and_distances_are_divergences():
     by_hand = (p * np.log(p / q) + (1 - p) * np.log((1 - p) / (1 - q))).mean()
     assert_allclose(distance(problem.retrained, problem.original[None], problem.test[1])[0], by_hand, rtol=1e-4)
     assert log_expit(0.0) < 0
+
+
+def test_features_in_lockstep_are_each_method_alone():
+    problem, methods = feature_problem(1, forget=40, retain=60, fresh=20), ["GA", "NPO+RT", "GA+KL", "NPO+RT", "IDK+RT"]
+    rates = [1e-2, 3e-2, 1e-2, 1e-3, 2e-2]
+    together = pd.DataFrame(trajectory(problem, methods, rates, 20, (20,)))
+    for number, (method, rate) in enumerate(zip(methods, rates, strict=True)):
+        alone = pd.DataFrame(trajectory(problem, [method], [rate], 20, (20,)))
+        pd.testing.assert_frame_equal(together.iloc[[number]].reset_index(drop=True), alone, rtol=1e-4)
+
+
+def test_methods_that_ran_with_every_rate_are_told():
+    rows = pd.DataFrame({"method": ["a", "a", "b"], "learning_rate": [1.0, 2.0, 1.0]})
+    assert runs.at_all_rates(rows)["method"].tolist() == ["a", "a"]
+
+
+def test_sweeps_take_the_ends_of_their_own_arms():
+    table = SWEEP_CLAIMS[0].example()
+    other = table[table["method"] == "NPO+RT"]
+    table = pd.concat([table, other.assign(learning_rate=1.0), other.assign(step=10)], ignore_index=True)
+    assert sorted(weight_sweep(table)["level"].unique()) == [0, 1, 2, 5]
+    assert sorted(beta_sweep(table)["level"].unique()) == [0, 0.01, 0.1, 1, 5]
+    assert (beta_sweep(table).groupby(["replicate", "level"]).size() == 1).all()
+    swept = fraction_sweep(table)
+    assert set(swept["method"]) == {"NPO+RT", "GA+RT"}
+    assert (swept.groupby(["replicate", "fraction", "method"]).size() == 1).all()
+    arms = {method.name: (method.beta, method.coef_r) for method in strengths((0.01,), (2.0,))}
+    assert arms == {"NPO+RT, beta 0.01": (0.01, 1.0), "NPO+RT, weight 2": (None, 2.0)}
+
+
+def test_a_small_beta_has_to_end_where_ascent_does():
+    table = SWEEP_CLAIMS[0].example()
+    claim = next(claim for claim in SWEEP_CLAIMS if claim.id == "C12")
+    apart = table["retain_kl"].where(table["method"] != "NPO+RT, beta 0.01", 5.0)
+    assert claim.judge(table.assign(retain_kl=apart)).outcome == "refuted"
 
 
 def path(method, steps, **columns):
