@@ -93,8 +93,9 @@ def relative_top_mask(logits: Logits, relative_top: float) -> Bool[Tensor, "*bat
     if not 0 < relative_top < 1:
         raise ValueError(f"relative_top must lie strictly between 0 and 1, got {relative_top}")
     values = _log_probs(logits)
-    highest = values.topk(max(1, int(relative_top * values.shape[-1])), dim=-1).values
-    threshold = torch.minimum(highest[..., -1:], highest[..., :1] + math.log(relative_top))
+    # Unsorted: of the likeliest words only the least and the first matter.
+    highest = values.topk(max(1, int(relative_top * values.shape[-1])), dim=-1, sorted=False).values
+    threshold = torch.minimum(highest.amin(-1, keepdim=True), highest.amax(-1, keepdim=True) + math.log(relative_top))
     return values >= threshold
 
 

@@ -1,5 +1,6 @@
 """Logit differences: identities, the bound and its rooms, the filter, and models of two libraries."""
 
+import copy
 import math
 
 import numpy as np
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.testing import assert_allclose
 
-from neural.tiny_lm.logprobs import token_logps
+from neural.tiny_lm.logprobs import labels_to_mask, token_logps
 from neural.tiny_lm.model import TinyGPT
 from neural.unlearning.uld import (
     LogitDifferenceLM,
@@ -173,6 +174,61 @@ def test_hugging_face_models_combine_as_their_logits_do():
     assert_allclose(law(found), law(by_hand), atol=1e-6)
 
 
+@pytest.mark.filterwarnings("ignore::FutureWarning:transformers")
+def test_an_adapted_copy_of_the_first_layers_is_an_assistant_and_the_target_stays_as_it_is():
+    transformers, peft = pytest.importorskip("transformers"), pytest.importorskip("peft")
+    torch.manual_seed(0)
+    config = transformers.GPT2Config(
+        n_layer=2, n_head=2, n_embd=32, vocab_size=32, n_positions=16, bos_token_id=0, eos_token_id=1, resid_pdrop=0.0,
+        embd_pdrop=0.0, attn_pdrop=0.0, initializer_range=0.2,
+    )  # fmt: skip
+    target = transformers.GPT2LMHeadModel(config).eval()
+    shorter = copy.deepcopy(target)
+    shorter.transformer.h = shorter.transformer.h[:1]
+    adapter = peft.LoraConfig(r=8, lora_alpha=16, target_modules=["c_attn", "c_fc"], fan_in_fan_out=True)
+    assistant = peft.get_peft_model(shorter, adapter)
+    generator = torch.Generator().manual_seed(1)
+    forget, other = (torch.randint(2, 32, (4, 8), generator=generator) for _ in range(2))
+    mask = torch.arange(7).expand(4, -1) >= 3
+    before = {name: value.clone() for name, value in target.state_dict().items()}
+    optimizer = torch.optim.AdamW([p for p in assistant.parameters() if p.requires_grad], lr=0.02)
+    losses = []
+    for _ in range(60):
+        told, kept = assistant(input_ids=forget).logits, assistant(input_ids=other).logits
+        loss = assistant_loss(token_logps(told, forget), mask, kept, mask)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert 0 <= losses[-1] < 0.6 * losses[0]
+    assert all(torch.equal(value, before[name]) for name, value in target.state_dict().items())
+    unlearned = LogitDifferenceLM(target, assistant, alpha=1.0)
+    with torch.no_grad():
+        less = (token_logps(unlearned(forget), forget) - token_logps(target(forget).logits, forget))[mask]
+        kept_change = (token_logps(unlearned(other), other) - token_logps(target(other).logits, other))[mask]
+    assert less.mean() < -0.5
+    assert kept_change.abs().mean() < 0.5 * less.abs().mean()
+
+
+def test_the_loss_is_the_same_for_ids_of_both_libraries():
+    transformers = pytest.importorskip("transformers")
+    torch.manual_seed(0)
+    config = transformers.GPT2Config(n_layer=1, n_head=2, n_embd=16, vocab_size=32, n_positions=16)
+    model = transformers.GPT2LMHeadModel(config).eval()
+    ids, other = torch.randint(2, 32, (3, 7)), torch.randint(2, 32, (2, 7))
+    labels = ids.clone()
+    labels[:, :3] = -100
+    mask, _ = labels_to_mask(labels)
+    with torch.no_grad():
+        found = model(input_ids=ids, labels=labels)
+        kept = model(input_ids=other).logits
+    ours = assistant_loss(token_logps(found.logits, ids), mask, kept, None, retain_weight=2.0)
+    uniform = torch.full((32,), 1 / 32)
+    rows = kept[:, :-1].log_softmax(-1).flatten(0, 1)
+    divergence = torch.nn.functional.kl_div(rows, uniform.expand_as(rows), reduction="batchmean")
+    assert_allclose(ours, found.loss + 2 * divergence, rtol=1e-5)
+
+
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32, torch.float64])
 def test_half_precision_is_computed_in_single(dtype, device):
     values = torch.tensor([[[1.0, 2.0, 0.5], [0.0, 1.0, 3.0]]], dtype=dtype, device=device)
@@ -199,7 +255,7 @@ def test_half_precision_is_computed_in_single(dtype, device):
             "forget_mask",
         ),
         (lambda: truncate_layers(TinyGPT(5, 8), 2), "blocks"),
-        (lambda: LogitDifferenceLM(TinyGPT(5, 8), None), "assistant"),
+        (lambda: LogitDifferenceLM(TinyGPT(5, 8), None), "assistant"),  # type: ignore[arg-type]
         (lambda: theory.combined(np.array([0.5, 0.5]), np.array([1.0, 0.0])), "p_assistant"),
     ],
 )
