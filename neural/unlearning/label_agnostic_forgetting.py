@@ -39,6 +39,7 @@ from torch import Tensor, nn
 
 from neural.ensemble import EnsembleLinear
 from neural.tiny_lm.ensemble import EnsembleAdamW
+from neural.unlearning.unlearning_methods import untrained
 from neural.validation import at_least, class_indices, finite_contents, floating, indices, positive, whole_number
 
 __all__ = [
@@ -479,7 +480,7 @@ def distil_bad_teacher(
     whole_number("seed", seed, 0)
     positive("learning_rate", learning_rate)
     positive("temperature", temperature)
-    student, bad = copy.deepcopy(model).train(), _untrained(model, seed)
+    student, bad = copy.deepcopy(model).train(), untrained(model, seed)
     with torch.no_grad():
         good = copy.deepcopy(model).eval()
         kept, lost = _embeddings(good, "x_remain", x_remain), _embeddings(bad, "x_forget", x_forget)
@@ -592,19 +593,3 @@ def _same_width(name: str, value: Tensor, other: str, like: Tensor) -> None:
         raise ValueError(
             f"{name} must have the models and the width of {other}, got {tuple(value.shape)} and {tuple(like.shape)}"
         )
-
-
-def _untrained(model: nn.Module, seed: int) -> nn.Module:
-    """A copy with all layers drawn anew."""
-    fresh = copy.deepcopy(model).eval()
-    device = next(model.parameters()).device
-    with torch.random.fork_rng([device] if device.type == "cuda" else []):
-        torch.manual_seed(seed)
-        for layer in fresh.modules():
-            if next(layer.parameters(recurse=False), None) is None:
-                continue
-            reset = getattr(layer, "reset_parameters", None)
-            if not callable(reset):
-                raise ValueError(f"model must have layers with reset_parameters, got {type(layer).__name__}")
-            reset()
-    return fresh

@@ -20,10 +20,13 @@ A model may be a plain module, with data (samples, …) and (samples,), or an en
 logits (models, samples, classes), with parameters that all begin with the axis of models and data (models, samples, …)
 and (models, samples): its models are unlearned in lockstep, each as it would be alone given the order of batches.
 
+One more needs the weights from before training: ``unroll(model, untrained(model, seed), forget, strength)``.
+
 Sources: Fan, Liu, Hero and Liu (2024), *Challenging Forgets*, for the selection of baselines and the metrics; Warnecke
 et al. (2023) and Golatkar et al. (2020) for FT and RL; Jia et al. (2023) for l1-sparse; Thudi et al. (2022) for GA;
 Kurmanji et al. (2023) for SCRUB; Chen et al. (2023) for the two boundary methods; Goel et al. (2022) for EU-k and CF-k;
-Fan et al. (2024), *SalUn*. All are trained with Adam here.
+Fan et al. (2024), *SalUn*; Thudi, Deza, Chandrasekaran and Papernot (2022), *Unrolling SGD*. All but the last are
+trained with Adam here.
 """
 
 import copy
@@ -49,7 +52,17 @@ from neural.validation import (
     whole_number,
 )
 
-__all__ = ["METHODS", "Data", "Method", "average_gap", "svc_mia", "unlearn", "unlearning_metrics"]
+__all__ = [
+    "METHODS",
+    "Data",
+    "Method",
+    "average_gap",
+    "svc_mia",
+    "unlearn",
+    "unlearning_metrics",
+    "unroll",
+    "untrained",
+]
 
 Method = Literal[
     "retrain", "FT", "l1-sparse", "GA", "RL", "SCRUB", "boundary-shrink", "boundary-expand", "EU-k", "CF-k", "SalUn"
@@ -133,6 +146,56 @@ def unlearn(
     for parameter, before in zip(run.model.parameters(), trainable, strict=True):
         parameter.requires_grad_(before).grad = None
     return run.model.train(model.training)
+
+
+def unroll(model: nn.Module, start: nn.Module, forget: Data, strength: float) -> nn.Module:
+    """A copy of ``model``, to whose weights ``strength`` mean gradients of the forgotten data *at the start* are added.
+
+    To first order in the learning rate, m epochs of gradient descent with rate eta and batches of b from weights w_0
+    end in ``w_0 − eta sum ∇l(w_0; x)``, each point m/b times. Adding ``eta m |F|/b`` mean gradients at w_0 takes the
+    forgotten points' share out, in one step. Other optimisers have no such number, and ``strength`` has to be chosen.
+
+    Args:
+        start: the model before training, of the same parameters.
+        strength: at least 0.
+
+    Raises ``ValueError`` for data that are empty or do not fit the model, another start, or a negative strength.
+
+    >>> model, start = nn.Linear(2, 2), nn.Linear(2, 2)
+    >>> unlearned = unroll(model, start, (torch.randn(3, 2), torch.tensor([0, 1, 1])), strength=0.5)
+    >>> bool((unlearned.weight != model.weight).any())
+    True
+    """
+    at_least("strength", strength, 0)
+    _classes(model, forget, "forget")
+    if not isinstance(start, nn.Module) or [p.shape for p in start.parameters()] != [
+        p.shape for p in model.parameters()
+    ]:
+        raise ValueError(f"start must be a module with the parameters of model, got {type(start).__name__}")
+    at_start = copy.deepcopy(start).eval().requires_grad_(True)
+    gradients = torch.autograd.grad(_cross_entropy(at_start(forget[0]), forget[1]), list(at_start.parameters()))
+    unlearned = copy.deepcopy(model)
+    with torch.no_grad():
+        for parameter, gradient in zip(unlearned.parameters(), gradients, strict=True):
+            parameter.add_(gradient, alpha=float(strength))
+    return unlearned
+
+
+def untrained(model: nn.Module, seed: int = 0) -> nn.Module:
+    """A copy with all layers made anew, in evaluation mode: where ``retrain`` with this seed starts.
+
+    Raises ``ValueError`` for a negative seed, and layers that cannot be made anew (no ``reset_parameters``).
+
+    >>> model = nn.Linear(2, 2)
+    >>> bool((untrained(model).weight != model.weight).all())
+    True
+    """
+    if not isinstance(model, nn.Module):
+        raise ValueError(f"model must be a module, got {type(model).__name__}")
+    whole_number("seed", seed, 0)
+    fresh = copy.deepcopy(model).eval()
+    _make_anew(_layers(fresh), seed)
+    return fresh
 
 
 def unlearning_metrics(model: nn.Module, forget: Data, retain: Data, test: Data, seed: int = 0) -> dict[str, float]:
@@ -253,7 +316,7 @@ def _fit(run: _Run, data: Data, sign: float = 1.0, parameters: list[nn.Parameter
 
 
 def _retrain(run: _Run) -> None:
-    _reset(run, _layers(run.model))
+    _make_anew(_layers(run.model), run.seed)
     _fit(run, run.retain)
 
 
@@ -358,7 +421,7 @@ def _last_layers(run: _Run, anew: bool) -> None:
     for layer in chosen:
         layer.train().requires_grad_(True)
     if anew:
-        _reset(run, chosen)
+        _make_anew(chosen, run.seed)
     _fit(run, run.retain, parameters=[p for layer in chosen for p in layer.parameters()])
 
 
@@ -367,10 +430,10 @@ def _layers(model: nn.Module) -> list[nn.Module]:
     return [each for each in model.modules() if next(each.parameters(recurse=False), None) is not None]
 
 
-def _reset(run: _Run, layers: list[nn.Module]) -> None:
-    device = next(run.model.parameters()).device
+def _make_anew(layers: list[nn.Module], seed: int) -> None:
+    device = next(layers[0].parameters(), torch.empty(0)).device if layers else torch.device("cpu")
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
-        torch.manual_seed(run.seed)
+        torch.manual_seed(seed)
         for layer in layers:
             reset = getattr(layer, "reset_parameters", None)
             if not callable(reset):

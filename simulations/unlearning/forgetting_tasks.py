@@ -28,7 +28,7 @@ from torch import Tensor, nn
 
 from neural.contrastive.images import SIDE, glyphs
 from neural.ensemble import EnsembleLinear
-from neural.unlearning.unlearning_methods import Data, unlearn
+from neural.unlearning.unlearning_methods import Data, unlearn, untrained
 from simulations.unlearning.digit_models import without
 from simulations.unlearning.metrics import membership_auc
 
@@ -97,13 +97,15 @@ class StackedClassifiers(nn.Module):
 
 @dataclass(frozen=True)
 class Group:
-    """Models that forget as many points each, in lockstep; ``names`` are their (task, part).
+    """Models that forget as many points each, in lockstep; ``names`` are their (task, part), ``start`` the originals
+    before training.
 
     ``forget``, ``retain``: data (models, samples, pixels) with the labels that the originals were trained on;
     ``held_out`` has the true ones. ``forgotten_class`` is −1 where none is forgotten as a whole.
     """
 
     names: list[tuple[str, str]]
+    start: StackedClassifiers
     original: StackedClassifiers
     retrained: StackedClassifiers
     forget: Data
@@ -116,9 +118,9 @@ class Group:
         forget, retain, held_out = (
             (x.repeat(times, 1, 1), y.repeat(times, 1)) for x, y in (self.forget, self.retain, self.held_out)
         )
-        original = self.original.chosen(list(range(len(self.names))) * times)
+        start, original = (each.chosen(list(range(len(self.names))) * times) for each in (self.start, self.original))
         return Group(
-            self.names * times, original, self.retrained, forget, retain, held_out, self.forgotten_class * times
+            self.names * times, start, original, self.retrained, forget, retain, held_out, self.forgotten_class * times
         )
 
 
@@ -137,16 +139,20 @@ def forgetting_groups(task: Task, seed: int, device: str) -> list[Group]:
     bases = [(RANDOM, part) for part in PARTS] + [(NOISY, part) for part in PARTS]
     everything = torch.arange(count).expand(len(bases), -1)
     originals = _trained(task, classes, x, [labels[b] for b in bases], everything, seed, device)
+    starts = untrained(originals, seed)
+    assert isinstance(starts, StackedClassifiers)
     groups = []
     for names in ([(CLASS, part) for part in PARTS], bases):
         kept = torch.stack([without(torch.tensor(rows[name]), count) for name in names])
         lost = torch.stack([torch.tensor(rows[name]) for name in names])
         own = torch.stack([labels[name] for name in names])
+        base = [bases.index((NOISY if n[0] == NOISY else RANDOM, n[1])) for n in names]
         of_part = [held_x[name[1]] for name in names], [held_y[name[1]] for name in names]
         groups.append(
             Group(
                 names=names,
-                original=originals.chosen([bases.index((NOISY if n[0] == NOISY else RANDOM, n[1])) for n in names]),
+                start=starts.chosen(base),
+                original=originals.chosen(base),
                 retrained=_trained(task, classes, x, list(own), kept, seed + 1, device),
                 forget=(x[lost].to(device), own.gather(1, lost).to(device)),
                 retain=(x[kept].to(device), own.gather(1, kept).to(device)),

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from neural.unlearning import label_agnostic_forgetting as laf
-from neural.unlearning.unlearning_methods import Method, unlearn
+from neural.unlearning.unlearning_methods import Method, unlearn, unroll
 from simulations import Claim, Experiment, Paper, Replicate, Verdict, statistics
 from simulations.controls import exchange, shifted
 from simulations.costs import alternating_seconds
@@ -57,9 +57,10 @@ DEVIATIONS = [
     "that saddle, so that the alignment loss alone can forget a class. For tau = 5 or 20 the temperature is a weight "
     "1/tau on the mean distance of the forgotten points, up to 1/(2 tau²).",
 ]
-ORIGINAL, RETRAINED, LAF, REPAIRED, TEACHER, SHARDS = "original", "retrained", "LAF", "LAF+R", "bad teacher", "SISA"
+ORIGINAL, RETRAINED, LAF, REPAIRED = "original", "retrained", "LAF", "LAF+R"
+TEACHER, SHARDS, UNROLL = "bad teacher", "SISA", "Unroll"
 NO_ALIGNMENT, NO_EXTRACTOR = "LAF without L_RA", "LAF without L_UE"
-SUPERVISED = ("FT", "GA", "boundary-shrink", "SCRUB", SHARDS)
+SUPERVISED = ("FT", "GA", "boundary-shrink", "SCRUB", SHARDS, UNROLL)
 
 
 # identities -------------------------------------------------------------------------------------
@@ -253,8 +254,8 @@ def _planes(group: Group, unlearned: torch.nn.Module, held_out: Tensor, at: int)
     return {**planes, "labels": group.held_out[1][0].cpu().numpy(), "forgotten": np.array(group.forgotten_class[0])}
 
 
-_FACTORS = {"GA": 0.2, "boundary-shrink": 0.2, "SCRUB": 0.4, TEACHER: 0.4}
-"""Smaller learning rates for methods that ascend or relabel."""
+_FACTORS = {"GA": 0.2, "boundary-shrink": 0.2, "SCRUB": 0.4, TEACHER: 0.4, UNROLL: 200.0}
+"""Smaller learning rates for methods that ascend or relabel; one step of unrolling needs a large one."""
 
 
 def _other_runs(settings: Forgetting, group: Group, seed: int) -> Iterator[tuple[str, float, torch.nn.Module]]:
@@ -266,6 +267,8 @@ def _other_runs(settings: Forgetting, group: Group, seed: int) -> Iterator[tuple
                 method, group.original, group.forget, group.retain, epochs=settings.epochs, learning_rate=rate * factor,
                 batch_size=settings.train_batch, seed=seed,
             )  # fmt: skip
+        strength = rate * _FACTORS[UNROLL]
+        yield UNROLL, strength, unroll(group.original, group.start, group.forget, strength)
         rate *= _FACTORS[TEACHER]
         yield TEACHER, rate, laf.distil_bad_teacher(
             group.original, group.forget[0], group.retain[0], epochs=settings.epochs, learning_rate=rate,

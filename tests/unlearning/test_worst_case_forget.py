@@ -532,3 +532,36 @@ def test_learning_rates_are_chosen_on_the_tuning_part_alone():
 def test_ranks_of_a_constant_agree_with_nothing():
     assert digit_forget_sets._ranks_agree(np.ones(4), np.arange(4.0)) == 0
     assert digit_forget_sets._ranks_agree(np.array([1.0, 5.0, 6.0]), np.arange(3.0)) == pytest.approx(1)
+
+
+def test_unrolling_undoes_gradient_descent_up_to_second_order_in_its_rate():
+    start, (x, y), (kept_x, kept_y) = _network().double(), *(_base(_network())[1:])
+    x, kept_x, steps, errors = x.double(), kept_x.double(), 20, []
+    everything = torch.cat([x, kept_x]), torch.cat([y, kept_y])
+    count = len(everything[1])
+
+    def descended(data, rate):
+        model = methods.untrained(start, 3).train()
+        for _ in range(steps):
+            loss = F.cross_entropy(model(data[0]), data[1], reduction="sum") / count
+            gradients = torch.autograd.grad(loss, list(model.parameters()))
+            with torch.no_grad():
+                for p, g in zip(model.parameters(), gradients, strict=True):
+                    p.sub_(rate * g)
+        return model
+
+    for rate in (2e-3, 1e-3):
+        strength = rate * steps * len(y) / count
+        unlearned = methods.unroll(descended(everything, rate), methods.untrained(start, 3), (x, y), strength)
+        pairs = zip(unlearned.parameters(), descended((kept_x, kept_y), rate).parameters(), strict=True)
+        errors.append(max(float((a - b).detach().abs().max()) for a, b in pairs))
+    assert 3.5 < errors[0] / errors[1] < 4.5
+
+
+def test_an_untrained_model_is_where_retraining_starts():
+    model, forget, retain = _base(_network())
+    trained = methods.unlearn("retrain", model, forget, retain, epochs=1, learning_rate=1e-12, seed=4)
+    for a, b in zip(trained.parameters(), methods.untrained(model, 4).parameters(), strict=True):
+        torch.testing.assert_close(a, b)
+    with pytest.raises(ValueError, match="start"):
+        methods.unroll(model, nn.Linear(2, 2), forget, 0.1)
