@@ -35,8 +35,8 @@ def test_forty_models_in_lockstep_take_a_fifth_of_the_time_of_one_after_the_othe
     assert ratio >= 5
 
 
-@pytest.mark.parametrize(("arms", "dim", "gate"), [(10, 64, 1.3), (26, 128, 3.0)])
-def test_weights_per_arm_take_less_time_than_dense_contexts_and_the_less_the_more_arms(benchmark, arms, dim, gate):
+@pytest.mark.parametrize(("arms", "dim"), [(10, 64), (26, 128)])
+def test_weights_per_arm_take_a_third_of_the_time_of_dense_contexts(benchmark, arms, dim):
     generator, models = torch.Generator().manual_seed(0), 16
     block = BlockNetwork(models, dim, arms, generator=generator)
     dense = SharedNetwork(models, dim * arms, generator=generator)
@@ -48,5 +48,4 @@ def test_weights_per_arm_take_less_time_than_dense_contexts_and_the_less_the_mor
         }
         ratio = _ratio(benchmark, sides)
     print(f"\ndense contexts / weights per arm, {arms} arms, {dim} features: time {ratio:.1f}", end="")
-    # With few arms both pay mostly for calls and checks.
-    assert ratio >= gate
+    assert ratio >= 3
