@@ -23,10 +23,14 @@ __all__ = [
     "one_of",
     "positive",
     "reduce",
+    "target_logps",
+    "target_weights",
     "whole_number",
 ]
 
 Reduction = Literal["mean", "sum", "none"]
+_ROUNDING = 1e-3
+"""How far above 0 a log-probability, or a sum of them, may be by rounding."""
 
 
 def positive(name: str, value: float) -> None:
@@ -100,6 +104,48 @@ def indices(name: str, value: Tensor) -> None:
     if not isinstance(value, Tensor) or value.is_floating_point() or value.is_complex() or value.dtype == torch.bool:
         got = value.dtype if isinstance(value, Tensor) else type(value).__name__
         raise ValueError(f"{name} must be a tensor of class indices, got {got}")
+
+
+def target_weights(
+    name: str, mask: Tensor, like: Tensor, shape: tuple[int, ...] | None = None, like_name: str = "token_logps"
+) -> Tensor:
+    """The mask of targets as weights, in the dtype to compute with ``like`` in.
+
+    Raises ``ValueError`` unless it is bool or floating-point, of ``shape`` (default: that of ``like``) and, on the CPU,
+    finite and not negative, with a target in every row.
+    """
+    shape = tuple(like.shape if shape is None else shape)
+    real = isinstance(mask, Tensor) and (mask.dtype == torch.bool or mask.is_floating_point())
+    if not real or tuple(mask.shape) != shape:
+        got = f"{mask.dtype} of shape {tuple(mask.shape)}" if isinstance(mask, Tensor) else type(mask).__name__
+        raise ValueError(f"{name} must be bool or float of shape {shape}, as {like_name}, got {got}")
+    weights = mask.to(torch.promote_types(like.dtype, torch.float32))
+    if mask.is_floating_point():
+        finite_contents(name, mask)
+    if mask.device.type == "cpu":
+        if mask.is_floating_point() and float(mask.min()) < 0:
+            raise ValueError(f"{name} must not be negative, got {float(mask.min())}")
+        if not bool((kept := (weights != 0).any(1)).all()):
+            raise ValueError(f"{name} must have a target in every row, row {int((~kept).int().argmax())} has none")
+    return weights
+
+
+def target_logps(name: str, logps: Tensor, weights: Tensor) -> Tensor:
+    """Log-probabilities of targets in at least float32, 0 where the weights are: what is masked may be −inf.
+
+    Raises ``ValueError`` unless they are floating-point of the weights' shape and, on the CPU, finite and at most 0.
+    """
+    floating(name, logps, 2)
+    if logps.shape != weights.shape:
+        raise ValueError(f"{name} must have shape {tuple(weights.shape)}, as its mask, got {tuple(logps.shape)}")
+    values = logps.to(torch.promote_types(logps.dtype, torch.float32)).masked_fill(weights == 0, 0.0)
+    if values.device.type == "cpu":
+        low, high = (float(end) for end in torch.aminmax(values.detach()))
+        if not (math.isfinite(low) and math.isfinite(high)):
+            raise ValueError(f"{name} must be finite, got NaN or infinite elements")
+        if high > _ROUNDING:
+            raise ValueError(f"{name} must be log-probabilities, at most 0, got {high}")
+    return values
 
 
 def reduce(values: Tensor, reduction: Reduction) -> Tensor:

@@ -44,6 +44,8 @@ from neural.validation import (
     one_of,
     positive,
     reduce,
+    target_logps,
+    target_weights,
     whole_number,
 )
 
@@ -67,7 +69,7 @@ Logits = Float[Tensor, "batch tokens vocabulary"]
 Loss = Float[Tensor, ""] | Float[Tensor, " batch"]
 
 _ROUNDING = 1e-3
-"""How far above 0 a log-probability may be by rounding, and a divergence below."""
+"""How far below 0 a divergence may be by rounding."""
 
 
 def contrastive_estimation(
@@ -110,7 +112,7 @@ def token_dpo_weights(
     """
     one_of("side", side, ("rejected", "chosen"))
     floating("scores", scores, 2)
-    return _weights("scores", scores, "mask", _checked_mask("mask", mask, "scores", scores), side)
+    return _weights("scores", scores, "mask", target_weights("mask", mask, scores, like_name="scores"), side)
 
 
 def cdpo_loss(
@@ -380,40 +382,10 @@ def _log_ratio(
     if reference is None:
         raise ValueError(f"{ref_name} must be the reference's log-probabilities, got None")
     floating(name, policy, 2)
-    weights = _checked_mask(mask_name, mask, name, policy)
-    values = _log_probs(name, policy, weights)
-    constants = _log_probs(ref_name, reference, weights).detach()
+    weights = target_weights(mask_name, mask, policy, like_name=name)
+    values = target_logps(name, policy, weights)
+    constants = target_logps(ref_name, reference, weights).detach()
     return values - constants, values, weights
-
-
-def _log_probs(name: str, logps: Tensor, weights: Tensor) -> Tensor:
-    floating(name, logps, 2)
-    if logps.shape != weights.shape:
-        raise ValueError(f"{name} must have shape {tuple(weights.shape)}, as its mask, got {tuple(logps.shape)}")
-    # Padding may be −inf.
-    values = logps.to(torch.promote_types(logps.dtype, torch.float32)).masked_fill(weights == 0, 0.0)
-    if values.device.type == "cpu":
-        low, high = (float(end) for end in torch.aminmax(values.detach()))
-        if not (low > -torch.inf and high <= _ROUNDING):
-            raise ValueError(f"{name} must hold finite log-probabilities, at most 0, got {low} … {high}")
-    return values
-
-
-def _checked_mask(mask_name: str, mask: Tensor, name: str, like: Tensor) -> Tensor:
-    """The mask as weights in the dtype to compute in."""
-    real = isinstance(mask, Tensor) and (mask.dtype == torch.bool or mask.is_floating_point())
-    if not real or mask.shape != like.shape:
-        got = f"{mask.dtype} of {tuple(mask.shape)}" if isinstance(mask, Tensor) else type(mask).__name__
-        raise ValueError(f"{mask_name} must be bool or float of shape {tuple(like.shape)}, as {name}, got {got}")
-    weights = mask.to(torch.promote_types(like.dtype, torch.float32))
-    if mask.device.type == "cpu":
-        if mask.is_floating_point():
-            finite_contents(mask_name, mask)
-            if float(mask.min()) < 0:
-                raise ValueError(f"{mask_name} must not be negative, got {float(mask.min())}")
-        if not bool((kept := (weights != 0).any(1)).all()):
-            raise ValueError(f"{mask_name} must have a target in every row, row {int((~kept).int().argmax())} has none")
-    return weights
 
 
 def _divergence(name: str, kl: Tensor, mask: Tensor) -> Tensor:

@@ -27,7 +27,18 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from neural.validation import Reduction, finite_contents, floating, in_range, indices, positive, reduce, whole_number
+from neural.validation import (
+    Reduction,
+    finite_contents,
+    floating,
+    in_range,
+    indices,
+    positive,
+    reduce,
+    target_logps,
+    target_weights,
+    whole_number,
+)
 
 __all__ = [
     "advantage_weighted_nll",
@@ -42,9 +53,6 @@ Tokens = Float[Tensor, "batch targets"]
 Mask = Float[Tensor, "batch targets"] | Bool[Tensor, "batch targets"]
 Steps = Float[Tensor, "batch steps"]
 Rule = Literal["argmin_adv", "first_argmin_q"] | tuple[Literal["threshold"], float]
-
-_ROUNDING = 1e-3
-"""How far above 0 a log-probability may be by rounding."""
 
 
 def step_advantages(q: Steps, v0: Float[Tensor, " batch"]) -> Steps:
@@ -185,7 +193,8 @@ def advantage_weighted_nll(
     floating("adv", adv, 2)
     finite_contents("adv", adv)
     belongs = step_ids >= 0
-    values = _log_probabilities("token_logps", token_logps, _targets("token_logps", token_logps, "step_ids", belongs))
+    floating("token_logps", token_logps, 2)
+    values = target_logps("token_logps", token_logps, target_weights("step_ids", belongs, token_logps))
     if len(adv) != len(values):
         raise ValueError(f"adv must have {len(values)} rows, as token_logps, got {tuple(adv.shape)}")
     if step_ids.device.type == "cpu" and (int(step_ids.min()) < -1 or int(step_ids.max()) >= adv.shape[1]):
@@ -236,35 +245,10 @@ def _log_ratio(name: str, policy: Tensor, ref_name: str, reference: Tensor, mask
     """Sum of log(policy/reference) over the mask, row by row."""
     if reference is None:
         raise ValueError(f"{ref_name} must be the reference's log-probabilities, got None")
-    chosen = _targets(name, policy, mask_name, mask)
+    floating(name, policy, 2)
+    weights = target_weights(mask_name, mask, policy, like_name=name)
     floating(ref_name, reference, 2)
     if policy.shape != reference.shape:
         raise ValueError(f"{ref_name} must have shape {tuple(policy.shape)}, as {name}, got {tuple(reference.shape)}")
-    ratio = _log_probabilities(name, policy, chosen) - _log_probabilities(ref_name, reference.detach(), chosen)
-    return (ratio * mask.to(ratio.dtype)).sum(1)
-
-
-def _targets(name: str, token_logps: Tensor, mask_name: str, mask: Tensor) -> Tensor:
-    """Where the mask, which has to fit, is not 0; some target in every row."""
-    floating(name, token_logps, 2)
-    real = isinstance(mask, Tensor) and (mask.dtype == torch.bool or mask.is_floating_point())
-    if not real or mask.shape != token_logps.shape:
-        got = f"{mask.dtype} of {tuple(mask.shape)}" if isinstance(mask, Tensor) else type(mask).__name__
-        raise ValueError(f"{mask_name} must fit {name} of shape {tuple(token_logps.shape)}, got {got}")
-    if mask.is_floating_point():
-        finite_contents(mask_name, mask)
-        if mask.device.type == "cpu" and float(mask.min()) < 0:
-            raise ValueError(f"{mask_name} must not be negative, got {float(mask.min())}")
-    chosen = mask != 0
-    if mask.device.type == "cpu" and bool((empty := ~chosen.any(1)).any()):
-        raise ValueError(f"{mask_name} must have a target in every row, row {int(empty.int().argmax())} has none")
-    return chosen
-
-
-def _log_probabilities(name: str, token_logps: Tensor, chosen: Tensor) -> Tensor:
-    """In at least float32, 0 for what is not chosen: padding may be −inf."""
-    values = token_logps.to(torch.promote_types(token_logps.dtype, torch.float32)).masked_fill(~chosen, 0.0)
-    finite_contents(name, values)
-    if values.device.type == "cpu" and float(values.detach().max()) > _ROUNDING:
-        raise ValueError(f"{name} must be log-probabilities, at most 0, got {float(values.detach().max())}")
-    return values
+    ratio = target_logps(name, policy, weights) - target_logps(ref_name, reference.detach(), weights)
+    return (ratio * weights.to(ratio.dtype)).sum(1)

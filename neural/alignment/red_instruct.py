@@ -32,7 +32,18 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from neural.tiny_lm.logprobs import sequence_logps
-from neural.validation import Reduction, at_least, finite_contents, floating, in_range, one_of, positive, reduce
+from neural.validation import (
+    Reduction,
+    at_least,
+    finite_contents,
+    floating,
+    in_range,
+    one_of,
+    positive,
+    reduce,
+    target_logps,
+    target_weights,
+)
 
 __all__ = ["SafeAlignObjective", "per_sample_nll", "safe_align_loss", "unlikelihood_loss"]
 
@@ -257,21 +268,5 @@ def _losses(name: str, nll: Tensor) -> Tensor:
 def _masked(token_logps: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
     """Log-probabilities, 0 where the mask is, and its weights."""
     floating("token_logps", token_logps, 2)
-    real = isinstance(mask, Tensor) and (mask.dtype == torch.bool or mask.is_floating_point())
-    if not real or mask.shape != token_logps.shape:
-        got = f"{mask.dtype} of {tuple(mask.shape)}" if isinstance(mask, Tensor) else type(mask).__name__
-        raise ValueError(f"mask must be bool or float of shape {tuple(token_logps.shape)}, got {got}")
-    weights = mask.to(torch.promote_types(token_logps.dtype, torch.float32))
-    finite_contents("mask", weights)
-    # What is masked may be −inf, and 0 · inf would be NaN.
-    values = token_logps.to(weights.dtype).masked_fill(weights == 0, 0.0)
-    if values.device.type == "cpu":
-        if float(weights.min()) < 0:
-            raise ValueError(f"mask must not be negative, got {float(weights.min())}")
-        empty = weights.sum(1) == 0
-        if bool(empty.any()):
-            raise ValueError(f"mask must have a target in every row, row {int(empty.int().argmax())} has none")
-        finite_contents("token_logps", values)
-        if float(values.detach().max()) > _ROUNDING:
-            raise ValueError(f"token_logps must be log-probabilities, at most 0, got {float(values.detach().max())}")
-    return values, weights
+    weights = target_weights("mask", mask, token_logps)
+    return target_logps("token_logps", token_logps, weights), weights

@@ -32,7 +32,17 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from neural.tiny_lm.logprobs import sequence_logps
-from neural.validation import Reduction, class_indices, finite_contents, floating, indices, positive, reduce
+from neural.validation import (
+    Reduction,
+    class_indices,
+    finite_contents,
+    floating,
+    indices,
+    positive,
+    reduce,
+    target_logps,
+    target_weights,
+)
 
 __all__ = [
     "dpo_loss",
@@ -202,7 +212,7 @@ def undial_loss(
     if input_ids.shape != logits.shape[:2]:
         raise ValueError(f"input_ids must have shape {tuple(logits.shape[:2])}, got {tuple(input_ids.shape)}")
     class_indices("input_ids", input_ids.reshape(-1), input_ids.numel(), logits.shape[2])
-    weights = _checked_mask(mask, (logits.shape[0], logits.shape[1] - 1), logits)
+    weights = target_weights("mask", mask, logits, (logits.shape[0], logits.shape[1] - 1), "targets of logits")
     chosen = weights > 0
     student = torch.log_softmax(logits[:, :-1][chosen], dim=-1, dtype=computed(logits))
     teacher = ref_logits[:, :-1][chosen].detach().to(student.dtype, copy=True)
@@ -232,7 +242,7 @@ def kl_retain_loss(logits: Logits, ref_logits: Logits, mask: Mask | None = None)
     _check_logits(logits, ref_logits)
     weights = None
     if mask is not None:
-        weights = _checked_mask(mask, (logits.shape[0], logits.shape[1] - 1), logits)
+        weights = target_weights("mask", mask, logits, (logits.shape[0], logits.shape[1] - 1), "targets of logits")
         chosen = weights > 0
         logits, ref_logits, weights = logits[:, :-1][chosen], ref_logits[:, :-1][chosen], weights[chosen]
     own = torch.log_softmax(logits, dim=-1, dtype=computed(logits))
@@ -281,26 +291,8 @@ def _check_range(name: str, values: Tensor) -> None:
 def _masked(name: str, token_logps: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
     """Log-probabilities, 0 where the mask is, and its weights."""
     floating(name, token_logps, 2)
-    weights = _checked_mask(mask, token_logps.shape, token_logps)
-    # What is masked may be −inf, and 0 · inf would be NaN.
-    values = token_logps.to(weights.dtype).masked_fill(weights == 0, 0.0)
-    _check_range(name, values)
-    return values, weights
-
-
-def _checked_mask(mask: Tensor, shape: tuple[int, ...], like: Tensor) -> Tensor:
-    real = isinstance(mask, Tensor) and (mask.dtype == torch.bool or mask.is_floating_point())
-    if not real or mask.shape != torch.Size(shape):
-        got = f"{mask.dtype} of shape {tuple(mask.shape)}" if isinstance(mask, Tensor) else type(mask).__name__
-        raise ValueError(f"mask must be bool or float of shape {tuple(shape)}, got {got}")
-    weights = mask.to(computed(like))
-    finite_contents("mask", weights)
-    if mask.device.type == "cpu":
-        if bool((weights < 0).any()):
-            raise ValueError(f"mask must not be negative, got {float(weights.min())}")
-        if bool((empty := weights.sum(1) == 0).any()):
-            raise ValueError(f"mask must have a target in every row, row {int(empty.int().argmax())} has none")
-    return weights
+    weights = target_weights("mask", mask, token_logps, like_name=name)
+    return target_logps(name, token_logps, weights), weights
 
 
 def _token_mean(values: Tensor, weights: Tensor) -> Tensor:

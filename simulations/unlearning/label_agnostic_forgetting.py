@@ -53,6 +53,8 @@ DEVIATIONS = [
     "Student and teacher both keep dropout and batch normalisation in evaluation mode.",
     "The attacker is a logistic regression instead of gradient-boosted trees, and its success is an area under the "
     "curve, which does not depend on how many points are held out.",
+    "All methods have four learning rates (SISA none), but not as many steps: LAF takes 20 or 40 passes over what is "
+    "forgotten, methods with labels 3 epochs over their data, which is few for those that see forgotten points alone.",
     "Ours: at the original model the gradient of the alignment loss vanishes. Under Adam rounding is enough to leave "
     "that saddle, so that the alignment loss alone can forget a class. For tau = 5 or 20 the temperature is a weight "
     "1/tau on the mean distance of the forgotten points, up to 1/(2 tau²).",

@@ -476,7 +476,7 @@ def test_the_first_wrong_token_reads_copies_as_well_as_results():
         ({"mask_w": torch.ones(2, 3)}, "mask_w must be bool or float of shape"),
         ({"ref_w_tok": None}, "ref_w_tok must be the reference's log-probabilities, got None"),
         ({"ref_l_tok": None}, "ref_l_tok must be the reference's log-probabilities, got None"),
-        ({"pol_w_tok": torch.tensor([[-1.0, 0.5], [-1.0, -1.0]])}, "pol_w_tok must hold finite log-probabilities"),
+        ({"pol_w_tok": torch.tensor([[-1.0, 0.5], [-1.0, -1.0]])}, "pol_w_tok must be log-probabilities, at most 0"),
         ({"pol_l_tok": torch.tensor([[-1.0, torch.nan], [-1.0, -1.0]])}, "pol_l_tok"),
         ({"ref_l_tok": torch.full((2, 3), -1.0)}, "ref_l_tok must have shape"),
         ({"scores_l": torch.full((2, 3), 0.5)}, "scores_l must have shape"),
